@@ -1,1 +1,10 @@
+//! Arcadia: a durable saga engine whose steps are WebAssembly components.
+//!
+//! | module | owns | never |
+//! |---|---|---|
+//! | [`saga`] | the pure core and the words everybody uses: plan, state, events, the one transition function | I/O, clocks, randomness |
 
+pub mod cloud;
+pub mod saga;
+pub mod step;
+pub mod store;

@@ -1,0 +1,172 @@
+//! What survives. The [`Store`] trait is the whole of it, and its documentation is the crash contract: each sentence is a
+//! test that runs against every implementation.
+//!
+//! # The crash contract
+//!
+//! 1. [`Store::commit`] is the one way to change saga state. All changes of one call are one transaction: after a crash
+//!    either all that were answered otherwise than `Failed` are there, or none is. It answers only when they are durable.
+//! 2. A change never fails its neighbours: one that can't be applied is answered `Failed`, `Fenced`, `Turned` or
+//!    `Duplicate`, leaves nothing, and the others are applied as if it had not been there. They are applied in order.
+//! 3. An `Advance`, `Checkpoint` or `Intent` changes nothing unless its owner and fence are the saga's; an `Advance` also
+//!    asks for the saga's revision. `Fenced` otherwise.
+//! 4. An `Intent` of `run` changes nothing once a cancel is recorded or the saga has turned (`Turned`).
+//! 5. An `Answer` is never fenced. The first conclusive state of a record stays: a second answer changes nothing.
+//! 6. An `Accept` with an idempotency key that is taken changes nothing and names the saga that has it (`Duplicate`).
+//! 7. [`Store::open_host`] makes the host the owner of every saga that has not ended and raises its fence, in one
+//!    transaction: nothing that an earlier owner sends afterwards changes anything.
+//! 8. Reads see every commit that was answered before they began.
+//!
+//! A failed fsync is [`StoreError::Durability`]: nobody knows what the disk holds, and the process must end.
+
+mod catalog;
+mod change;
+mod view;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+pub use catalog::{ChannelRow, ComponentRow, DefinitionRow, NewComponent, PutComponent};
+pub use change::{
+    Accept, Advance, Applied, Change, Checkpoint, Fence, HostId, Idempotency, NewEvent, NewFinding,
+    RecordIntent,
+};
+pub use view::{
+    Cursor, EventRow, FindingRow, Header, LoadedSaga, Page, ProvisionedRow, ResourceFilter, ResourceRow,
+    SagaFilter, SagaRow, StepRow, Takeover,
+};
+
+use crate::saga::{IntentId, JournalRecord, Json, Phase, Plan, ResourceKey, SagaId, StepIndex};
+
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// Nothing is known to be changed; asking again later may work.
+    #[error("the database can't be reached: {0}")]
+    Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// One row makes no sense: its saga stops, others go on.
+    #[error("{what} is not readable: {reason}")]
+    Corrupt { what: String, reason: String },
+    /// The disk may or may not hold what was written.
+    #[error("the database could not make a commit durable: {0}")]
+    Durability(String),
+    /// The database is not ours to use (settings, schema version, second owner); says what to do.
+    #[error("{0}")]
+    Refused(String),
+}
+
+#[async_trait]
+pub trait Store: Send + Sync + 'static {
+    /// Milliseconds since the Unix epoch by the database's clock: every age and duration is measured by it.
+    fn now_ms(&self) -> i64;
+
+    /// Random when the database was made; part of every resource tag.
+    fn installation(&self) -> uuid::Uuid;
+
+    // --- the writer -------------------------------------------------------------------------------------------------
+
+    /// Applies the changes in order, in one transaction, durably; one answer per change.
+    async fn commit(&self, changes: Vec<Change>) -> Result<Vec<Applied>, StoreError>;
+
+    // --- ownership --------------------------------------------------------------------------------------------------
+
+    /// Makes `host` the owner of every saga that has not ended. Answers those that the dead owner was calling by its
+    /// last heartbeat. Open journal records whose exchange had not ended count as ended now.
+    async fn open_host(&self, host: HostId) -> Result<Takeover, StoreError>;
+
+    /// Tells that the host lives, and for which sagas it has a call in progress.
+    async fn heartbeat(&self, host: HostId, calling: &[SagaId]) -> Result<(), StoreError>;
+
+    /// Sagas of this host with work whose wake time is at most `until_ms`, soonest first: `(saga, wake time)`, at most `limit`.
+    async fn due(&self, host: HostId, until_ms: i64, limit: u32) -> Result<Vec<(SagaId, i64)>, StoreError>;
+
+    // --- one saga ---------------------------------------------------------------------------------------------------
+
+    /// The whole saga with its context, as the engine needs it.
+    async fn load(&self, saga: SagaId) -> Result<Option<LoadedSaga>, StoreError>;
+
+    /// Newest record of this step under a `once` key that was not `Unsent`.
+    async fn journal_latest(
+        &self,
+        saga: SagaId,
+        step: StepIndex,
+        phase: Phase,
+        once_key: &str,
+    ) -> Result<Option<JournalRecord>, StoreError>;
+
+    /// All records of a saga, oldest first.
+    async fn journal(&self, saga: SagaId) -> Result<Vec<JournalRecord>, StoreError>;
+
+    async fn journal_record(&self, intent: IntentId) -> Result<Option<JournalRecord>, StoreError>;
+
+    // --- what people look at ----------------------------------------------------------------------------------------
+
+    async fn saga(&self, saga: SagaId) -> Result<Option<SagaRow>, StoreError>;
+
+    /// Newest first.
+    async fn sagas(&self, filter: &SagaFilter, page: Page) -> Result<Vec<SagaRow>, StoreError>;
+
+    /// One row per step and phase that has begun, in plan order, `run` before `compensate`.
+    async fn steps(&self, saga: SagaId) -> Result<Vec<StepRow>, StoreError>;
+
+    /// Oldest first, after the event with id `after` (0: from the beginning).
+    async fn events(&self, saga: SagaId, after: i64, limit: u32) -> Result<Vec<EventRow>, StoreError>;
+
+    /// `(scope, key, value)`, sorted.
+    async fn context(&self, saga: SagaId) -> Result<Vec<(String, String, Json)>, StoreError>;
+
+    async fn resource(&self, key: &ResourceKey) -> Result<Option<ResourceRow>, StoreError>;
+
+    async fn resource_by_id(&self, resource_id: &str) -> Result<Option<ResourceRow>, StoreError>;
+
+    /// Newest first.
+    async fn resources(&self, filter: &ResourceFilter, page: Page) -> Result<Vec<ResourceRow>, StoreError>;
+
+    /// All spec versions of a resource, newest first; withdrawn ones are marked.
+    async fn provisioned(&self, resource_id: &str) -> Result<Vec<ProvisionedRow>, StoreError>;
+
+    /// Newest first; `saga`: only of that one; `open_only`: only unresolved ones.
+    async fn findings(
+        &self,
+        saga: Option<SagaId>,
+        open_only: bool,
+        page: Page,
+    ) -> Result<Vec<FindingRow>, StoreError>;
+
+    // --- the catalogue: few writes, each its own durable transaction ---------------------------------------------------
+
+    /// Adds a component with its bytes unless the same bytes, or the same name and version, are there. `replace`: the same
+    /// name and version may come with other bytes (development only); sagas pinned to the old digest keep it.
+    async fn put_component(&self, component: NewComponent, replace: bool)
+    -> Result<PutComponent, StoreError>;
+
+    async fn component(&self, digest: &str) -> Result<Option<ComponentRow>, StoreError>;
+
+    async fn component_bytes(&self, digest: &str) -> Result<Option<Arc<[u8]>>, StoreError>;
+
+    /// By name, then newest first.
+    async fn components(&self) -> Result<Vec<ComponentRow>, StoreError>;
+
+    async fn channels(&self) -> Result<Vec<ChannelRow>, StoreError>;
+
+    /// Moves a channel; the row says whether a person or the host's own start did it.
+    async fn set_channel(&self, channel: ChannelRow) -> Result<(), StoreError>;
+
+    /// Newest version; `None`: there is no such definition.
+    async fn definition(&self, name: &str) -> Result<Option<DefinitionRow>, StoreError>;
+
+    /// Newest version of each, by name.
+    async fn definitions(&self) -> Result<Vec<DefinitionRow>, StoreError>;
+
+    /// Adds the next version unless the newest one has the same body; answers the row that is in force.
+    async fn put_definition(
+        &self,
+        name: &str,
+        body: &Json,
+        built_in: bool,
+    ) -> Result<DefinitionRow, StoreError>;
+
+    async fn plan(&self, digest: &str) -> Result<Option<Arc<Plan>>, StoreError>;
+
+    /// Hash of the admin token; the first caller's hash is kept when there is none yet.
+    async fn admin_token_hash(&self, if_missing: Option<&str>) -> Result<Option<String>, StoreError>;
+}
