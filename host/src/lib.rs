@@ -5,6 +5,7 @@
 //! | [`saga`] | the pure core and the words everybody uses: plan, state, events, the one transition function | I/O, clocks, randomness |
 
 pub mod cloud;
+pub mod engine;
 pub mod saga;
 pub mod step;
 pub mod store;

@@ -1,0 +1,91 @@
+//! What people ask of the engine, and what it answers.
+
+use std::collections::BTreeMap;
+
+use crate::{
+    saga::{IllegalEvent, Json, Kind, SagaId},
+    store::{Idempotency, StoreError},
+};
+
+/// A saga to be started.
+#[derive(Debug, Clone)]
+pub struct StartSaga {
+    pub plan: PlanSource,
+    /// One JSON object, checked against the definition's and the steps' schemas.
+    pub inputs: Json,
+    /// By step name, laid over the definition's parameters key by key.
+    pub params: BTreeMap<String, serde_json::Map<String, serde_json::Value>>,
+    pub deployment_id: Option<String>,
+    pub triggered_by: String,
+    pub idempotency: Option<Idempotency>,
+}
+
+#[derive(Debug, Clone)]
+pub enum PlanSource {
+    /// The newest version of a definition.
+    Definition { name: String },
+    /// Steps in the request itself, in the shape of a definition's `steps`.
+    Inline { kind: Kind, steps: serde_json::Value },
+}
+
+/// Answered only when it is durable.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Started {
+    pub saga: SagaId,
+    /// False: an earlier request with the same idempotency key started it.
+    pub created: bool,
+}
+
+/// One thing that is wrong with a request body.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// JSON Pointer (RFC 6901) into the request body.
+    pub pointer: String,
+    /// Stable, machine readable.
+    pub code: &'static str,
+    pub message: String,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error("there is no definition {0:?}")]
+    UnknownDefinition(String),
+    #[error("the request has {} problem(s)", .0.len())]
+    Invalid(Vec<Problem>),
+    /// Same idempotency key, other request; the saga that has the key.
+    #[error("the idempotency key belongs to another request, which started saga {0}")]
+    KeyReused(SagaId),
+    /// More sagas are waiting than the host takes; nothing was accepted.
+    #[error("too many sagas are waiting to be written; try again in {retry_after_s} s")]
+    Overloaded { retry_after_s: u64 },
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum VerbError {
+    #[error("there is no saga {0}")]
+    UnknownSaga(SagaId),
+    #[error(transparent)]
+    Refused(#[from] IllegalEvent),
+    /// Another host owns the saga now.
+    #[error("this host no longer owns the saga; ask again")]
+    Fenced,
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// What an operator can do to one saga.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verb {
+    Cancel,
+    Retry,
+    Abandon,
+}
+
+/// Who asks, and why: both go into the saga's events.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Asked {
+    pub actor: String,
+    pub reason: Option<String>,
+}
