@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | [`saga`] | the pure core and the words everybody uses: plan, state, events, the one transition function | I/O, clocks, randomness |
 
+pub mod api;
 pub mod cloud;
 pub mod engine;
 pub mod saga;

@@ -1,0 +1,40 @@
+//! What travels over HTTP, in both directions: the server writes what the command line reads, so each type does both.
+//!
+//! Rules that hold for all of them: ids are strings, times are RFC 3339 in UTC with milliseconds, a value that isn't there
+//! is `null`, requests refuse fields that they don't know, and an answer never carries a credential.
+
+mod component;
+mod definition;
+mod droplet;
+mod finding;
+mod inventory;
+mod page;
+mod problem;
+mod saga;
+mod schema;
+mod step;
+mod time;
+
+pub use component::{ChannelName, Component, ComponentSummary, Uploaded};
+pub use definition::{Definition, DefinitionSummary};
+pub use droplet::{CreateDroplet, CreateSnapshot};
+pub use finding::{Finding, FindingResource};
+pub use inventory::{Provisioned, Resource, ResourceSummary};
+pub use page::Page;
+pub use problem::{FieldError, ProblemDocument};
+pub use saga::{
+    ContextEntry, DefinitionVersion, Event, Reason, Saga, SagaLinks, SagaSummary, StartSaga, Started, Turned,
+};
+pub use step::{Channel, MoveChannel, PhaseResult, SagaStep, Step, StepVersion};
+pub use time::Time;
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// How the host is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Health {
+    /// `ok` or `ready`.
+    #[schema(example = "ok")]
+    pub status: String,
+}
