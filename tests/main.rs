@@ -1,1 +1,7 @@
 //! Integration tests: one binary, a module per topic.
+
+mod simulator;
+mod simulator_faults;
+mod simulator_holds;
+mod simulator_world_faults;
+mod support;

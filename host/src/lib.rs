@@ -8,5 +8,6 @@ pub mod api;
 pub mod cloud;
 pub mod engine;
 pub mod saga;
+pub mod simulator;
 pub mod step;
 pub mod store;

@@ -1,0 +1,5 @@
+//! What several topics need to talk to the servers under test.
+
+pub mod http;
+pub mod provider;
+pub mod simulator;
