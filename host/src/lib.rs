@@ -3,6 +3,7 @@
 //! | module | owns | never |
 //! |---|---|---|
 //! | [`saga`] | the pure core and the words everybody uses: plan, state, events, the one transition function | I/O, clocks, randomness |
+//! | [`simulator`] | a DigitalOcean that misbehaves on demand: real HTTP, state, faults, holds, a journal | the rest of the crate |
 
 pub mod api;
 pub mod cloud;
