@@ -1,0 +1,128 @@
+//! A component, checked and compiled: what a call begins with.
+
+use std::{panic::AssertUnwindSafe, sync::Arc};
+
+use wasmtime::component::{Component, Linker};
+use wit_component::{DecodedWasm, WitPrinter};
+
+use super::{bindings::StepComponentPre, scan::scan, state::GuestState};
+use crate::saga::id::sha256_hex;
+
+/// Cheap to clone. Instances are made from it without linking anew.
+#[derive(Clone)]
+pub struct Compiled(Arc<Inner>);
+
+struct Inner {
+    pre: StepComponentPre<GuestState>,
+    digest: String,
+    size_bytes: usize,
+    imports: Vec<String>,
+    wit: Option<String>,
+}
+
+/// Why bytes are no step component. Nothing of an upload is kept then.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CompileError {
+    #[error("not a WebAssembly component")]
+    NotAComponent,
+    #[error(
+        "a core module, not a component: build it as a component (wasm-tools component new, or wasm-component-ld)"
+    )]
+    CoreModule,
+    /// Not of this package, not of the WASI 0.2 that is linked, or a function of them that the host doesn't have.
+    #[error("foreign import {name:?}: a step may import arcadia:step and WASI 0.2, and no more")]
+    ForeignImport { name: String },
+    #[error("not a component of the world arcadia:step/step-component: {what}")]
+    WrongWorld { what: String },
+    #[error("{found} {what} are more than the limit of {limit}")]
+    TooLarge {
+        what: &'static str,
+        found: usize,
+        limit: usize,
+    },
+    #[error("an invalid component: {0}")]
+    Invalid(String),
+}
+
+impl Compiled {
+    pub(super) fn new(linker: &Linker<GuestState>, wasm: &[u8]) -> Result<Compiled, CompileError> {
+        let imports = scan(wasm)?;
+        let component = Component::from_binary(linker.engine(), wasm)
+            .map_err(|error| CompileError::Invalid(format!("{error:#}")))?;
+        let pre = linker
+            .instantiate_pre(&component)
+            .map_err(|error| CompileError::ForeignImport {
+                name: unlinked(&format!("{error:#}")),
+            })?;
+        let pre = StepComponentPre::new(pre).map_err(|error| CompileError::WrongWorld {
+            what: format!("{error:#}"),
+        })?;
+        Ok(Compiled(Arc::new(Inner {
+            pre,
+            digest: sha256_hex(wasm),
+            size_bytes: wasm.len(),
+            imports,
+            wit: wit(wasm),
+        })))
+    }
+
+    pub(super) fn pre(&self) -> &StepComponentPre<GuestState> {
+        &self.0.pre
+    }
+
+    /// sha256 of the component's bytes, 64 hex digits.
+    pub fn digest(&self) -> &str {
+        &self.0.digest
+    }
+
+    pub fn size_bytes(&self) -> usize {
+        self.0.size_bytes
+    }
+
+    /// Interfaces that the component imports, with their versions.
+    pub fn imports(&self) -> &[String] {
+        &self.0.imports
+    }
+
+    /// The component's world as WIT text; none when it can't be written as one.
+    pub fn wit(&self) -> Option<&str> {
+        self.0.wit.as_deref()
+    }
+}
+
+impl std::fmt::Debug for Compiled {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Compiled").field(&self.0.digest).finish()
+    }
+}
+
+/// The linker says `component imports instance `a:b/c@1.0.0`, but …: instance export `d` …`.
+fn unlinked(message: &str) -> String {
+    let quoted: Vec<&str> = message.split('`').skip(1).step_by(2).collect();
+    if quoted.is_empty() {
+        message.to_owned()
+    } else {
+        quoted.join("#")
+    }
+}
+
+/// For people only. The decoder is not made for hostile input, so a panic of it counts as "can't be written".
+fn wit(wasm: &[u8]) -> Option<String> {
+    std::panic::catch_unwind(AssertUnwindSafe(|| {
+        let DecodedWasm::Component(resolve, world) = wit_component::decode(wasm).ok()? else {
+            return None;
+        };
+        let root = resolve.worlds[world].package?;
+        let nested: Vec<_> = resolve
+            .packages
+            .iter()
+            .map(|(id, _)| id)
+            .filter(|id| *id != root)
+            .collect();
+        let mut printer = WitPrinter::default();
+        printer.print(&resolve, root, &nested).ok()?;
+        Some(printer.output.to_string())
+    }))
+    .ok()
+    .flatten()
+}

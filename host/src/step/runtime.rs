@@ -1,0 +1,225 @@
+//! The runtime: compiles components and calls them, each call in a store of its own, on threads of their own.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::{runtime::Handle, sync::Semaphore};
+use wasmtime::{
+    Engine, Store,
+    component::{HasSelf, Linker},
+};
+
+use super::{
+    Call, CallHost, CompileError, Compiled, DescribeError, Ended, Manifest, RuntimeOptions,
+    bindings::{StepComponent, arcadia::step::types},
+    engine::{self, Ticker},
+    invocation::{self, Request},
+    limits::{DESCRIBE_MEMORY_BYTES, DESCRIBE_MS, MAX_TRANSFER_BYTES},
+    outcome,
+    state::GuestState,
+    task::AbortOnDrop,
+};
+use crate::saga::{CallEnd, Failure, Json, Outcome, Writes};
+
+/// Least memory of a call, in bytes, whatever its manifest asks for.
+const MIN_MEMORY_BYTES: usize = 64 << 10;
+
+pub struct Runtime {
+    linker: Linker<GuestState>,
+    ticker: Arc<Ticker>,
+    /// The guests' own threads; taken when the runtime ends.
+    threads: Option<tokio::runtime::Runtime>,
+    guests: Handle,
+    calls: Arc<Semaphore>,
+    options: RuntimeOptions,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum RuntimeError {
+    #[error("the WebAssembly engine does not start: {0:#}")]
+    Engine(wasmtime::Error),
+    #[error("the threads for steps do not start")]
+    Threads(#[from] std::io::Error),
+}
+
+impl Runtime {
+    /// Reserves address space for `max_calls` calls where it can be had, and starts the guests' threads.
+    pub fn new(options: RuntimeOptions) -> Result<Arc<Runtime>, RuntimeError> {
+        let engine = engine::build(&options).map_err(RuntimeError::Engine)?;
+        let linker = link(&engine).map_err(RuntimeError::Engine)?;
+        let threads = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(options.threads.max(1))
+            .thread_name_fn({
+                let count = std::sync::atomic::AtomicUsize::new(0);
+                move || {
+                    format!(
+                        "step-{}",
+                        count.fetch_add(1, std::sync::atomic::Ordering::Relaxed)
+                    )
+                }
+            })
+            // A guest that computes keeps its thread for a whole tick: look at timers and at new calls after each few.
+            .event_interval(8)
+            .global_queue_interval(2)
+            .enable_all()
+            .build()?;
+        Ok(Arc::new(Runtime {
+            linker,
+            ticker: Arc::new(Ticker::start(engine)?),
+            guests: threads.handle().clone(),
+            threads: Some(threads),
+            calls: Arc::new(Semaphore::new(options.max_calls as usize)),
+            options,
+        }))
+    }
+
+    /// Checks and compiles; the same bytes give the same answer. Blocks for as long as compiling takes (milliseconds to many
+    /// seconds, by size): call it where blocking is allowed.
+    pub fn compile(&self, wasm: Arc<[u8]>) -> Result<Compiled, CompileError> {
+        Compiled::new(&self.linker, &wasm)
+    }
+
+    /// Asks a component for its manifest, within 5 s and 128 MiB, with nothing to call but empty-handed WASI.
+    pub async fn describe(&self, compiled: &Compiled) -> Result<Manifest, DescribeError> {
+        let permit = self.permit().await;
+        let state = GuestState::describing(DESCRIBE_MEMORY_BYTES.min(self.options.max_memory_bytes));
+        let (pre, ticker) = (compiled.pre().clone(), self.ticker.clone());
+        let mut store = self.store(state);
+        let text = AbortOnDrop::spawn(&self.guests, async move {
+            let _permit = permit;
+            let _running = ticker.running();
+            let answer = async {
+                let component = pre.instantiate_async(&mut store).await?;
+                component.arcadia_step_step().call_describe(&mut store).await
+            };
+            match tokio::time::timeout(Duration::from_millis(DESCRIBE_MS), answer).await {
+                Ok(Ok(text)) => Ok(text),
+                Ok(Err(error)) => Err(DescribeError::Trap(outcome::trap(&error, &store.data().limiter))),
+                Err(_) => Err(DescribeError::Timeout),
+            }
+        })
+        .await
+        .map_err(|error| DescribeError::Trap(host_failure(&error)))??;
+        let json = Json::parse(&text).map_err(DescribeError::Json)?;
+        Manifest::parse(&json).map_err(DescribeError::Manifest)
+    }
+
+    /// Calls `run` or `compensate`. Waits for a free place first, which uses none of the call's time. Must be called within a tokio
+    /// runtime: the host's futures run there.
+    ///
+    /// Dropping the future ends the guest within a millisecond or so, and with it what it asks of `host`.
+    pub async fn call(&self, compiled: &Compiled, call: Call, host: Arc<dyn CallHost>) -> Ended {
+        let permit = self.permit().await;
+        let memory_bytes = call
+            .memory_bytes
+            .map_or(self.options.memory_bytes, |bytes| {
+                usize::try_from(bytes).unwrap_or(usize::MAX)
+            })
+            .clamp(MIN_MEMORY_BYTES, self.options.max_memory_bytes);
+        let timeout = Duration::from_millis(call.call_timeout_ms);
+        let (request, state) = invocation::split(call, host, Handle::current());
+        let mut store = self.store(GuestState::calling(memory_bytes, state));
+        let (pre, ticker) = (compiled.pre().clone(), self.ticker.clone());
+        let ended = AbortOnDrop::spawn(&self.guests, async move {
+            let _permit = permit;
+            let _running = ticker.running();
+            let answer = async {
+                let component = pre.instantiate_async(&mut store).await?;
+                ask(&component, &mut store, &request).await
+            };
+            let answer = tokio::time::timeout(timeout, answer).await;
+            ended(answer.ok(), store)
+        })
+        .await;
+        ended.unwrap_or_else(|error| Ended {
+            end: CallEnd {
+                outcome: Outcome::Trap(host_failure(&error)),
+                starved: false,
+            },
+            writes: Writes::default(),
+        })
+    }
+
+    async fn permit(&self) -> tokio::sync::OwnedSemaphorePermit {
+        self.calls
+            .clone()
+            .acquire_owned()
+            .await
+            .expect("the semaphore is never closed")
+    }
+
+    /// Armed before anything of the guest runs, start functions included.
+    fn store(&self, state: GuestState) -> Store<GuestState> {
+        let mut store = Store::new(self.linker.engine(), state);
+        store.limiter(|state| &mut state.limiter);
+        store.set_hostcall_fuel(MAX_TRANSFER_BYTES);
+        store.epoch_deadline_async_yield_and_update(1);
+        store.set_epoch_deadline(1);
+        store
+    }
+}
+
+impl Drop for Runtime {
+    fn drop(&mut self) {
+        if let Some(threads) = self.threads.take() {
+            threads.shutdown_background();
+        }
+    }
+}
+
+impl std::fmt::Debug for Runtime {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Runtime")
+            .field("options", &self.options)
+            .finish_non_exhaustive()
+    }
+}
+
+fn link(engine: &Engine) -> wasmtime::Result<Linker<GuestState>> {
+    let mut linker = Linker::new(engine);
+    StepComponent::add_to_linker::<_, HasSelf<_>>(&mut linker, |state| state)?;
+    wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
+    Ok(linker)
+}
+
+async fn ask(
+    component: &StepComponent,
+    store: &mut Store<GuestState>,
+    request: &Request,
+) -> wasmtime::Result<Result<types::Outcome, types::StepError>> {
+    let step = component.arcadia_step_step();
+    match &request.prior {
+        None => step.call_run(store, &request.invocation).await,
+        Some(prior) => step.call_compensate(store, &request.invocation, prior).await,
+    }
+}
+
+/// `answer` is none when the wall time ran out first.
+fn ended(
+    answer: Option<wasmtime::Result<Result<types::Outcome, types::StepError>>>,
+    store: Store<GuestState>,
+) -> Ended {
+    let no_room = |outcome: &Outcome| matches!(outcome, Outcome::Transient { failure, .. } if failure.code == "no-room");
+    let outcome = match answer {
+        Some(Ok(answer)) => outcome::returned(answer),
+        Some(Err(error)) => outcome::trapped(&error, &store.data().limiter),
+        None => Outcome::Timeout,
+    };
+    let state = store.into_data();
+    Ended {
+        end: CallEnd {
+            starved: state.starved() || no_room(&outcome),
+            outcome: outcome.clone(),
+        },
+        writes: match outcome {
+            Outcome::Done(_) | Outcome::Again { .. } => state.into_writes(),
+            Outcome::Transient { .. } | Outcome::Permanent(_) | Outcome::Trap(_) | Outcome::Timeout => {
+                Writes::default()
+            }
+        },
+    }
+}
+
+fn host_failure(error: &tokio::task::JoinError) -> Failure {
+    tracing::error!(%error, "the host's side of a call failed");
+    Failure::new("host-failure", "the host failed while it made the call")
+}
