@@ -254,3 +254,44 @@ fn has_gone(peer: &TcpStream) -> bool {
         Err(error) => error.kind() != io::ErrorKind::WouldBlock,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use super::*;
+    use crate::simulator::options::ClockMode;
+
+    /// Admits a create whose client then leaves or stays, and performs it.
+    fn create(leaves: bool) -> (Performed, usize) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (peer, _) = listener.accept().unwrap();
+        peer.set_nonblocking(true).unwrap();
+        let provider = Provider::new(&Options {
+            clock: ClockMode::Virtual,
+            ..Options::default()
+        });
+        let body = r#"{"name": "web-1", "size": "s-1vcpu-1gb", "image": "debian-13-x64"}"#;
+        let inbound = Inbound {
+            method: "POST".into(),
+            path: "/v2/droplets".into(),
+            query: BTreeMap::new(),
+            host: String::new(),
+            bearer: Some("sim-token".into()),
+            body: body.into(),
+        };
+        let admission = provider.admit(&inbound);
+        let stays = (!leaves).then_some(client);
+        let performed = provider.perform(&inbound, &admission, &peer);
+        drop(stays);
+        let droplets = provider.settled().0.world.droplets.len();
+        (performed, droplets)
+    }
+
+    #[test]
+    fn a_client_that_has_gone_is_noticed_at_the_last_moment() {
+        assert!(matches!(create(true), (Performed::Abandoned, 0)));
+        assert!(matches!(create(false), (Performed::Answered(Ok(_)), 1)));
+    }
+}

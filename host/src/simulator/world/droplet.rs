@@ -158,14 +158,12 @@ impl World {
             Presence::Here => {}
             Presence::Leaving | Presence::Gone { .. } => return Err(Refusal::not_found()),
         }
-        let ignored = match (droplet.status, while_new) {
-            (Status::New, DeleteWhileNew::Accepted) => false,
-            (Status::New, DeleteWhileNew::Refused) => return Err(Refusal::pending_event()),
-            (Status::New, DeleteWhileNew::Ignored) => true,
-            (Status::Active | Status::Off, _) if droplet.running_action.is_some() => {
+        let ignored = match (droplet.running_action, droplet.status, while_new) {
+            (None, _, _) | (Some(_), Status::New, DeleteWhileNew::Accepted) => false,
+            (Some(_), Status::New, DeleteWhileNew::Ignored) => true,
+            (Some(_), Status::New, DeleteWhileNew::Refused) | (Some(_), Status::Active | Status::Off, _) => {
                 return Err(Refusal::pending_event());
             }
-            (Status::Active | Status::Off, _) => false,
         };
         if ignored || twist.delete_ignored {
             return Ok(false);

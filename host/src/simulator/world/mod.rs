@@ -198,3 +198,6 @@ impl World {
         self.rng.random_bool(probability.clamp(0.0, 1.0))
     }
 }
+
+#[cfg(test)]
+mod tests;
