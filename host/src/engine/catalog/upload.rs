@@ -1,0 +1,204 @@
+//! How bytes become a component: size, compile and link check, `describe`, manifest, and only then a row.
+
+use std::sync::Arc;
+
+use super::{
+    BuiltIn, Catalog, Pinned, STABLE, entry,
+    selector::{CHANNEL_RULE, is_channel_name},
+};
+use crate::{
+    engine::Problem,
+    saga::id::sha256_hex,
+    step::{CompileError, Compiled, DescribeError, Violation, limits::MAX_COMPONENT_BYTES},
+    store::{ChannelRow, ComponentRow, NewComponent, PutComponent, StoreError},
+};
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Uploaded {
+    pub row: ComponentRow,
+    /// False: the same bytes were there already.
+    pub created: bool,
+    /// The channel that points to it now and did not before.
+    pub channel_moved: Option<String>,
+}
+
+/// A refused upload leaves no trace.
+#[derive(Debug, thiserror::Error)]
+pub enum UploadError {
+    #[error("a component has at most {MAX_COMPONENT_BYTES} bytes; this one has {bytes}")]
+    TooLarge { bytes: usize },
+    #[error("{0:?} is no channel name: {CHANNEL_RULE}")]
+    ChannelName(String),
+    #[error(transparent)]
+    Compile(#[from] CompileError),
+    #[error(transparent)]
+    Describe(DescribeError),
+    /// Pointers go into the manifest.
+    #[error("the component's manifest has {} problem(s)", .0.len())]
+    Manifest(Vec<Problem>),
+    /// Boxed: a row carries its manifest.
+    #[error("{} {} is there with other bytes (sha256 {}): give the component a new version", .0.name, .0.version, .0.digest)]
+    VersionExists(Box<ComponentRow>),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl Catalog {
+    /// Registers a component. The first one of its name becomes `stable`; another moves `channel` only when asked.
+    /// `replace`: the same name and version may come again with other bytes (development only).
+    ///
+    /// After a crash the component is either whole or not there at all; the channel may not have moved yet, and does when the
+    /// same bytes come again.
+    pub async fn upload(
+        &self,
+        bytes: Arc<[u8]>,
+        channel: Option<&str>,
+        actor: &str,
+        replace: bool,
+    ) -> Result<Uploaded, UploadError> {
+        if let Some(name) = channel.filter(|name| !is_channel_name(name)) {
+            return Err(UploadError::ChannelName(name.to_owned()));
+        }
+        if bytes.len() > MAX_COMPONENT_BYTES {
+            return Err(UploadError::TooLarge { bytes: bytes.len() });
+        }
+        let (row, created) = self.put(bytes, actor, replace, false).await?;
+        let _changing = self.changing.lock().await;
+        let missing = self.store_channel(&row.name, STABLE).await?.is_none();
+        let channel = channel.or(missing.then_some(STABLE));
+        let mut channel_moved = None;
+        if let Some(channel) = channel {
+            let moved = self.point(&row, channel, actor, false).await?;
+            channel_moved = moved.then(|| channel.to_owned());
+        }
+        self.reload().await?;
+        tracing::info!(
+            component = row.name,
+            version = row.version,
+            digest = row.digest,
+            actor,
+            created,
+            "component uploaded"
+        );
+        Ok(Uploaded {
+            row,
+            created,
+            channel_moved,
+        })
+    }
+
+    /// What comes with the binary. An operator's choice stays: a channel is moved only when it is missing or still where a
+    /// start put it, a definition only when nobody else has put one of its name.
+    pub(super) async fn register(&self, built_in: &BuiltIn) -> Result<(), StoreError> {
+        for (file, bytes) in &built_in.components {
+            if let Err(error) = self.register_component(Arc::clone(bytes)).await {
+                match error {
+                    UploadError::Store(error) => return Err(error),
+                    error => tracing::error!(file, %error, "a built-in component is not registered"),
+                }
+            }
+        }
+        for (name, body) in &built_in.definitions {
+            let known = self.store.definition(name).await?;
+            if known.is_none_or(|row| row.built_in) {
+                self.store.put_definition(name, body, true).await?;
+            }
+        }
+        self.reload().await
+    }
+
+    async fn register_component(&self, bytes: Arc<[u8]>) -> Result<(), UploadError> {
+        let (row, _) = self.put(bytes, HOST, false, true).await?;
+        let channel = self.store_channel(&row.name, STABLE).await?;
+        if channel.is_none_or(|channel| channel.built_in) {
+            self.point(&row, STABLE, HOST, true).await?;
+        }
+        Ok(())
+    }
+
+    /// Adds the bytes unless they are there; whether it did.
+    async fn put(
+        &self,
+        bytes: Arc<[u8]>,
+        actor: &str,
+        replace: bool,
+        built_in: bool,
+    ) -> Result<(ComponentRow, bool), UploadError> {
+        let digest = sha256_hex(&bytes);
+        if let Some(row) = self.store.component(&digest).await? {
+            return Ok((row, false));
+        }
+        let size_bytes = bytes.len() as u64;
+        let component = self.compile(Arc::clone(&bytes)).await?;
+        let manifest = self.runtime.describe(&component).await.map_err(undescribed)?;
+        let problems = entry::refused(&manifest);
+        if !problems.is_empty() {
+            return Err(UploadError::Manifest(problems));
+        }
+        let new = NewComponent {
+            digest: digest.clone(),
+            name: manifest.name.clone(),
+            version: manifest.version.to_string(),
+            manifest: manifest.json.clone(),
+            bytes,
+            built_in,
+            uploaded_by: actor.to_owned(),
+        };
+        // A newer binary brings other bytes under the same version only while that version is being developed.
+        let replace = replace || (built_in && self.is_built_in(&new).await?);
+        match self.store.put_component(new, replace).await? {
+            PutComponent::Added(row) => {
+                self.pinned
+                    .insert(&digest, size_bytes, Pinned { component, manifest });
+                Ok((row, true))
+            }
+            PutComponent::Same(row) => Ok((row, false)),
+            PutComponent::VersionExists(row) => Err(UploadError::VersionExists(Box::new(row))),
+        }
+    }
+
+    /// Whether the same name and version came with a binary.
+    async fn is_built_in(&self, new: &NewComponent) -> Result<bool, StoreError> {
+        let rows = self.store.components().await?;
+        let same = |row: &&ComponentRow| row.name == new.name && row.version == new.version;
+        Ok(rows.iter().find(same).is_some_and(|row| row.built_in))
+    }
+
+    /// Compiles apart from the threads that serve.
+    pub(super) async fn compile(&self, bytes: Arc<[u8]>) -> Result<Compiled, CompileError> {
+        let runtime = Arc::clone(&self.runtime);
+        tokio::task::spawn_blocking(move || runtime.compile(bytes))
+            .await
+            .unwrap_or_else(|error| {
+                tracing::error!(%error, "the compiler panicked");
+                Err(CompileError::Invalid("the compiler does not take it".to_owned()))
+            })
+    }
+
+    pub(super) async fn store_channel(
+        &self,
+        step: &str,
+        channel: &str,
+    ) -> Result<Option<ChannelRow>, StoreError> {
+        let rows = self.store.channels().await?;
+        Ok(rows
+            .into_iter()
+            .find(|row| row.step == step && row.channel == channel))
+    }
+}
+
+/// A manifest's own violations are problems with a place, like those that the catalogue finds.
+fn undescribed(error: DescribeError) -> UploadError {
+    let DescribeError::Manifest(violations) = error else {
+        return UploadError::Describe(error);
+    };
+    let problem = |found: Violation| Problem {
+        message: format!("expected {}", found.expected),
+        pointer: found.pointer,
+        code: "manifest",
+    };
+    UploadError::Manifest(violations.into_iter().map(problem).collect())
+}
+
+/// Who acts when nobody asked.
+const HOST: &str = "host";
