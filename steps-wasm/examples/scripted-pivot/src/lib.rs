@@ -1,0 +1,8 @@
+//! The step `scripted-pivot`: does what its parameters say (the crate `script` has the words); declared irreversible and without compensation.
+
+pub use script::{compensate, run};
+
+/// The manifest, as `describe` answers it.
+pub const MANIFEST: &str = include_str!("../manifest.json");
+
+guest::component!(MANIFEST, run, compensate);
