@@ -84,6 +84,8 @@ pub struct Advance {
     /// `once` keys answered 4xx of these steps and phases become free (their records become `Refused`).
     pub free_keys: Vec<(StepIndex, Phase)>,
     pub findings: Vec<NewFinding>,
+    /// Open findings of this saga with one of these codes are resolved now (before `findings` are added).
+    pub resolved_codes: Vec<&'static str>,
     /// The intent that carries the saga over its pivot.
     pub intent: Option<Intent>,
     /// When, by the database's clock.
