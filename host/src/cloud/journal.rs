@@ -2,6 +2,7 @@
 
 use async_trait::async_trait;
 
+use super::FetchError;
 use crate::saga::{Answer, Intent, JournalRecord, Phase, SagaId, StepIndex};
 
 /// The journal as one step of one saga sees it.
@@ -28,4 +29,14 @@ pub enum IntentRefused {
     Cancelled,
     Fenced,
     Unavailable(String),
+}
+
+impl From<IntentRefused> for FetchError {
+    fn from(refused: IntentRefused) -> Self {
+        match refused {
+            IntentRefused::Cancelled => FetchError::Cancelled,
+            IntentRefused::Fenced => FetchError::Fenced,
+            IntentRefused::Unavailable(reason) => FetchError::Unavailable(reason),
+        }
+    }
 }

@@ -1,7 +1,43 @@
 //! The way out: named services with their credential, allow-list and rate budget, and the one function that sends.
+//!
+//! | file | noun |
+//! |---|---|
+//! | `services` | the configured services, and `fetch` |
+//! | `config`, `secret` | what the operator says about them; a credential in memory |
+//! | `request`, `journal` | the words: what a step asks for; the journal as the exchange sees it |
+//! | `policy` | which requests have a legal shape and are granted |
+//! | `read`, `write` | the two ways through: shared and unjournaled; journaled and sent at most once |
+//! | `exchange`, `judge` | one exchange on the wire; what its end proves |
+//! | `budget`, `turns`, `ratelimit` | the rate budget, who is next, what the service says about it |
+//! | `shared`, `open` | answers that calls share; which steps have an exchange on the wire |
+//! | `record`, `redact` | a record as the step sees it again; what is kept for people |
+//! | `crypto` | the TLS provider |
 
+mod budget;
+mod config;
+mod crypto;
+mod exchange;
 mod journal;
+mod judge;
+mod open;
+mod policy;
+mod ratelimit;
+mod read;
+mod record;
+mod redact;
 mod request;
+mod secret;
+mod services;
+mod shared;
+mod turns;
+mod write;
 
+pub use config::{ConfigError, DIGITALOCEAN, ServiceConfig};
+pub use crypto::install_crypto;
+pub use exchange::{EXCHANGE_LIMIT, MAX_RESPONSE_BYTES};
 pub use journal::{IntentRefused, Journal};
+pub use policy::{MAX_REQUEST_BODY_BYTES, MAX_URL_BYTES};
+pub use record::{Recorded, recorded};
 pub use request::{FetchError, Grant, Once, Outgoing, Response};
+pub use secret::Secret;
+pub use services::{DEFAULT_TIMEOUT, MAX_TIMEOUT, Services, ServicesError};

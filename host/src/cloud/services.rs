@@ -1,0 +1,351 @@
+//! The named services, and the one function that sends.
+
+use std::{
+    collections::BTreeMap,
+    future::Future,
+    net::IpAddr,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use reqwest::{Url, header};
+use tokio::runtime::Handle;
+
+use super::{
+    FetchError, Grant, Journal, Outgoing, Response, Secret, ServiceConfig,
+    budget::{Budget, Caller},
+    crypto::install_crypto,
+    exchange::{Clients, EXCHANGE_LIMIT, Ending},
+    open::OpenExchanges,
+    policy::{self, MAX_URL_BYTES, Target},
+    ratelimit::hint_of,
+    read,
+    shared::Shared,
+    write,
+};
+use crate::saga::{Phase, SagaId, StepIndex, id::hash_of};
+
+/// How long a guest waits when it doesn't say, and at most.
+pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
+pub const MAX_TIMEOUT: Duration = EXCHANGE_LIMIT;
+
+/// All services of a host. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Services {
+    services: Arc<BTreeMap<String, Arc<Service>>>,
+    open: OpenExchanges,
+}
+
+/// Why the configured services can't be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ServicesError {
+    #[error("a service's name has 1 to 64 characters of a-z, 0-9 and -: {0:?}")]
+    Name(String),
+    #[error("service {0} is configured twice")]
+    Twice(String),
+    #[error("service {service}: the base URL {reason}")]
+    BaseUrl { service: String, reason: &'static str },
+    #[error("service {0}: the credential has a character that can't stand in a header")]
+    Credential(String),
+    #[error("service {0}: per_minute and per_hour must be at least 1")]
+    Budget(String),
+    #[error("service {service}: the HTTP client can't be made")]
+    Client { service: String, source: reqwest::Error },
+    #[error("services need a running async runtime")]
+    NoRuntime,
+}
+
+impl Services {
+    /// Called inside the runtime that exchanges belong to: they end there, whatever becomes of the call that asked for them.
+    pub fn new(configs: Vec<ServiceConfig>) -> Result<Self, ServicesError> {
+        Self::with_exchange_limit(configs, EXCHANGE_LIMIT)
+    }
+
+    /// With another limit than [`EXCHANGE_LIMIT`] for how long an answer is awaited.
+    pub fn with_exchange_limit(configs: Vec<ServiceConfig>, limit: Duration) -> Result<Self, ServicesError> {
+        install_crypto();
+        let handle = Handle::try_current().map_err(|_| ServicesError::NoRuntime)?;
+        let origin = Instant::now();
+        let mut services = BTreeMap::new();
+        for config in configs {
+            let name = config.name.clone();
+            let service = Service::new(config, handle.clone(), origin, limit)?;
+            if services.insert(name.clone(), Arc::new(service)).is_some() {
+                return Err(ServicesError::Twice(name));
+            }
+        }
+        Ok(Services {
+            services: Arc::new(services),
+            open: OpenExchanges::default(),
+        })
+    }
+
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.services.keys().map(String::as_str)
+    }
+
+    /// Sends one request of the journal's owner.
+    ///
+    /// A request that may change something leaves only when its intent is durable. From then on the exchange is the host's:
+    /// dropping this future leaves it running to its end, which is journaled. Dropped before that, nothing is sent, and an intent that
+    /// became durable meanwhile is recorded as unsent. After a crash the intent is there, open or answered.
+    pub async fn fetch(
+        &self,
+        grants: &[Grant],
+        journal: Arc<dyn Journal>,
+        request: Outgoing,
+    ) -> Result<Response, FetchError> {
+        let Some(service) = self.services.get(&request.service) else {
+            let target = policy::shape_of(&request)?;
+            return Err(FetchError::Denied(format!(
+                "{}: {} {} (no service of this name is configured)",
+                request.service, target.method, target.path
+            )));
+        };
+        let prepared = service.prepare(grants, request)?;
+        if prepared.target.mutating() {
+            write::fetch(service, &self.open, journal, prepared).await
+        } else {
+            read::fetch(service, journal, prepared).await
+        }
+    }
+
+    /// Resolves when the step's phase has no mutating exchange on the wire, and the answers of those that it had are durable.
+    pub fn idle(
+        &self,
+        saga: SagaId,
+        step: StepIndex,
+        phase: Phase,
+    ) -> impl Future<Output = ()> + Send + 'static {
+        self.open.clone().idle((saga, step, phase))
+    }
+}
+
+/// One upstream.
+#[derive(Debug)]
+pub(super) struct Service {
+    pub name: String,
+    pub credential: Option<Secret>,
+    pub clients: Clients,
+    pub shared: Shared,
+    pub handle: Handle,
+    pub exchange_limit: Duration,
+    base_url: Url,
+    authorization: Option<header::HeaderValue>,
+    allow: Vec<Grant>,
+    budget: Mutex<Budget>,
+    origin: Instant,
+}
+
+/// A request that is allowed, ready to be sent.
+pub(super) struct Prepared {
+    pub target: Target,
+    pub asked: Outgoing,
+    pub url: Url,
+    pub timeout: Duration,
+}
+
+impl Prepared {
+    pub fn query(&self) -> &str {
+        self.url.query().unwrap_or_default()
+    }
+}
+
+impl Service {
+    fn new(
+        config: ServiceConfig,
+        handle: Handle,
+        origin: Instant,
+        exchange_limit: Duration,
+    ) -> Result<Self, ServicesError> {
+        let name = config.name;
+        let legal = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+        if name.is_empty() || name.len() > 64 || !name.bytes().all(legal) {
+            return Err(ServicesError::Name(name));
+        }
+        if config.per_minute == 0 || config.per_hour == 0 {
+            return Err(ServicesError::Budget(name));
+        }
+        let base_url = base_url(&config.base_url, config.credential.is_some()).map_err(|reason| {
+            ServicesError::BaseUrl {
+                service: name.clone(),
+                reason,
+            }
+        })?;
+        let authorization = match &config.credential {
+            None => None,
+            Some(secret) => {
+                let mut value = header::HeaderValue::from_str(&format!("Bearer {}", secret.reveal()))
+                    .map_err(|_| ServicesError::Credential(name.clone()))?;
+                value.set_sensitive(true);
+                Some(value)
+            }
+        };
+        Ok(Service {
+            clients: Clients::new(&name, &base_url)?,
+            name,
+            credential: config.credential,
+            shared: Shared::default(),
+            handle,
+            exchange_limit,
+            base_url,
+            authorization,
+            allow: config.allow,
+            budget: Mutex::new(Budget::new(config.per_minute, config.per_hour)),
+            origin,
+        })
+    }
+
+    fn prepare(&self, grants: &[Grant], asked: Outgoing) -> Result<Prepared, FetchError> {
+        let target = policy::shape_of(&asked)?;
+        policy::check_grant(&self.name, &self.allow, grants, &target)?;
+        let mut url = self.base_url.clone();
+        let path = format!("{}{}", url.path().trim_end_matches('/'), target.path);
+        url.set_path(&path);
+        // What was granted is what is sent, whatever the URL library thinks of the path.
+        if url.path() != path {
+            return Err(FetchError::InvalidRequest(
+                "the path isn't in its normal form".to_owned(),
+            ));
+        }
+        if !asked.query.is_empty() {
+            url.query_pairs_mut().extend_pairs(&asked.query);
+        }
+        if url.as_str().len() > MAX_URL_BYTES {
+            return Err(FetchError::InvalidRequest(format!(
+                "the URL is longer than {MAX_URL_BYTES} bytes"
+            )));
+        }
+        let timeout = asked.timeout_ms.map_or(DEFAULT_TIMEOUT, |ms| {
+            Duration::from_millis(u64::from(ms)).min(MAX_TIMEOUT)
+        });
+        Ok(Prepared {
+            target,
+            asked,
+            url,
+            timeout,
+        })
+    }
+
+    /// The request as it goes out, credential included.
+    pub fn outgoing(&self, prepared: &Prepared) -> Result<reqwest::Request, FetchError> {
+        let invalid = |what: &str| FetchError::InvalidRequest(format!("{what} can't be sent"));
+        let method = prepared
+            .target
+            .method
+            .parse()
+            .map_err(|_| invalid("the method"))?;
+        let mut request = reqwest::Request::new(method, prepared.url.clone());
+        let headers = request.headers_mut();
+        for (name, value) in &prepared.asked.headers {
+            let key = name
+                .parse::<header::HeaderName>()
+                .map_err(|_| invalid("a header's name"))?;
+            let value = header::HeaderValue::from_str(value).map_err(|_| invalid("a header's value"))?;
+            headers.append(key, value);
+        }
+        if let Some(authorization) = &self.authorization {
+            headers.insert(header::AUTHORIZATION, authorization.clone());
+        }
+        if let Some(body) = &prepared.asked.body {
+            *request.body_mut() = Some(body.clone().into());
+        }
+        Ok(request)
+    }
+
+    /// Equal for requests that ask for the same: over service, method, path, query and body.
+    pub fn request_hash(&self, prepared: &Prepared) -> String {
+        let (has_body, body): (&[u8], &[u8]) = match &prepared.asked.body {
+            Some(body) => (b"body", body),
+            None => (b"none", b""),
+        };
+        let hash = hash_of(&[
+            self.name.as_bytes(),
+            prepared.target.method.as_bytes(),
+            prepared.target.path.as_bytes(),
+            prepared.query().as_bytes(),
+            has_body,
+            body,
+        ]);
+        data_encoding::HEXLOWER.encode(&hash)
+    }
+
+    /// Monotonic milliseconds.
+    pub fn now_ms(&self) -> i64 {
+        i64::try_from(self.origin.elapsed().as_millis()).unwrap_or(i64::MAX)
+    }
+
+    /// A place in the rate budget, or how long to wait for one.
+    pub fn slot(self: &Arc<Self>, caller: Caller) -> Result<Slot, FetchError> {
+        self.budget()
+            .take(self.now_ms(), caller)
+            .map_err(FetchError::RateLimited)?;
+        Ok(Slot {
+            service: Arc::clone(self),
+            closed: false,
+        })
+    }
+
+    fn budget(&self) -> MutexGuard<'_, Budget> {
+        self.budget.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One request's place in the rate budget. Dropped unclosed it counts as used: the request may have left.
+pub(super) struct Slot {
+    service: Arc<Service>,
+    closed: bool,
+}
+
+impl Slot {
+    /// Nothing left: the place is free again.
+    pub fn release(mut self) {
+        self.closed = true;
+        self.service.budget().release();
+    }
+
+    /// The exchange ended. `wall_ms`: Unix milliseconds.
+    pub fn close(mut self, ending: &Ending, wall_ms: i64) {
+        if matches!(ending, Ending::Unsent(_)) {
+            return self.release();
+        }
+        self.closed = true;
+        let now = self.service.now_ms();
+        let mut budget = self.service.budget();
+        budget.settle(now);
+        if let Some(head) = ending.head() {
+            budget.observe(now, hint_of(head.status, &head.headers, wall_ms));
+        }
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        if !self.closed {
+            self.service.budget().settle(self.service.now_ms());
+        }
+    }
+}
+
+fn base_url(text: &str, has_credential: bool) -> Result<Url, &'static str> {
+    let url = Url::parse(text).map_err(|_| "isn't a URL")?;
+    let host = url.host_str().ok_or("has no host")?;
+    let address = host
+        .trim_start_matches('[')
+        .trim_end_matches(']')
+        .parse::<IpAddr>();
+    let loopback = host == "localhost" || address.is_ok_and(|address| address.is_loopback());
+    match url.scheme() {
+        "https" => {}
+        "http" if loopback || !has_credential => {}
+        "http" => return Err("must be https: a credential would travel in the clear"),
+        _ => return Err("must be http or https"),
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err("must not have a user or a password");
+    }
+    if url.query().is_some() || url.fragment().is_some() {
+        return Err("must not have a query or a fragment");
+    }
+    Ok(url)
+}
