@@ -9,6 +9,8 @@ use crate::{
     saga::{CallEnd, CloudResource, Effect, Json, Phase, ResourceKey, SagaId, Verdict, Writes},
 };
 
+pub use crate::cloud::Recorded;
+
 /// One call of `run` or `compensate`.
 #[derive(Debug, Clone)]
 pub struct Call {
@@ -90,16 +92,6 @@ pub enum Unsaved {
     /// This host no longer owns the saga.
     Fenced,
     Unavailable(String),
-}
-
-/// What this step sent under a `once` key.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Recorded {
-    Never,
-    /// Milliseconds since its exchange ended; none while it is on the wire.
-    Open(Option<u64>),
-    Refused(Response),
-    Answered(Response),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
