@@ -5,3 +5,7 @@ mod simulator_faults;
 mod simulator_holds;
 mod simulator_world_faults;
 mod support;
+
+mod step_guest;
+mod step_sandbox;
+mod step_upload;

@@ -2,10 +2,14 @@
 
 use std::{panic::AssertUnwindSafe, sync::Arc};
 
-use wasmtime::component::{Component, Linker};
+use wasmtime::component::{Component, Linker, types::ComponentItem};
 use wit_component::{DecodedWasm, WitPrinter};
 
-use super::{bindings::StepComponentPre, scan::scan, state::GuestState};
+use super::{
+    bindings::{StepComponentPre, arcadia::step::types},
+    scan::{Scanned, scan},
+    state::GuestState,
+};
 use crate::saga::id::sha256_hex;
 
 /// Cheap to clone. Instances are made from it without linking anew.
@@ -46,9 +50,10 @@ pub enum CompileError {
 
 impl Compiled {
     pub(super) fn new(linker: &Linker<GuestState>, wasm: &[u8]) -> Result<Compiled, CompileError> {
-        let imports = scan(wasm)?;
+        let Scanned { imports, export } = scan(wasm)?;
         let component = Component::from_binary(linker.engine(), wasm)
             .map_err(|error| CompileError::Invalid(format!("{error:#}")))?;
+        check_signatures(&component, &export)?;
         let pre = linker
             .instantiate_pre(&component)
             .map_err(|error| CompileError::ForeignImport {
@@ -94,6 +99,36 @@ impl std::fmt::Debug for Compiled {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_tuple("Compiled").field(&self.0.digest).finish()
     }
+}
+
+/// The linker looks at what is imported only; what is exported is looked at here, so that no call ever finds another signature.
+fn check_signatures(component: &Component, export: &str) -> Result<(), CompileError> {
+    let engine = component.engine();
+    let component_type = component.component_type();
+    let types = component_type.instance_type();
+    let wrong = |what: String| Err(CompileError::WrongWorld { what });
+    let Some(ComponentItem::ComponentInstance(step)) =
+        component_type.get_export(engine, export).map(|export| export.ty)
+    else {
+        return wrong(format!("{export} is not an interface"));
+    };
+    for name in ["describe", "run", "compensate"] {
+        let Some(ComponentItem::ComponentFunc(function)) =
+            step.get_export(engine, name).map(|export| export.ty)
+        else {
+            return wrong(format!("{export} has no function {name}"));
+        };
+        type Answer = (Result<types::Outcome, types::StepError>,);
+        let fits = match name {
+            "describe" => function.typecheck::<(), (String,)>(&types),
+            "run" => function.typecheck::<(types::Invocation,), Answer>(&types),
+            _ => function.typecheck::<(types::Invocation, types::Prior), Answer>(&types),
+        };
+        if let Err(error) = fits {
+            return wrong(format!("the signature of {name} is another one: {error:#}"));
+        }
+    }
+    Ok(())
 }
 
 /// The linker says `component imports instance `a:b/c@1.0.0`, but …: instance export `d` …`.

@@ -55,7 +55,7 @@ pub struct Prior {
 }
 
 /// How a call ended, with what it asked to keep: kept only when it ended with `done` or `again`.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ended {
     pub end: CallEnd,
     pub writes: Writes,

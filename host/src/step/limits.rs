@@ -56,7 +56,7 @@ pub const MAX_MESSAGE_BYTES: usize = 8 << 10;
 pub const MAX_PROGRESS_BYTES: usize = 1 << 10;
 
 /// Wall time and memory of `describe`.
-pub const DESCRIBE_MS: u64 = 5_000;
+pub const DESCRIBE_MS: u64 = 2_000;
 pub const DESCRIBE_MEMORY_BYTES: usize = 128 << 20;
 
 /// A limit that ends the call. What can be said to the guest as an error isn't in here.

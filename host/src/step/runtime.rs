@@ -78,7 +78,7 @@ impl Runtime {
         Compiled::new(&self.linker, &wasm)
     }
 
-    /// Asks a component for its manifest, within 5 s and 128 MiB, with nothing to call but empty-handed WASI.
+    /// Asks a component for its manifest, within 2 s and 128 MiB, with nothing to call but empty-handed WASI.
     pub async fn describe(&self, compiled: &Compiled) -> Result<Manifest, DescribeError> {
         let permit = self.permit().await;
         let state = GuestState::describing(DESCRIBE_MEMORY_BYTES.min(self.options.max_memory_bytes));

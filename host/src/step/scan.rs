@@ -49,8 +49,14 @@ const WASI: [&str; 27] = [
     "wasi:sockets/udp-create-socket",
 ];
 
-/// Names of the interfaces that the component imports, in its order.
-pub(super) fn scan(wasm: &[u8]) -> Result<Vec<String>, CompileError> {
+pub(super) struct Scanned {
+    /// Names of the interfaces that the component imports, in its order.
+    pub(super) imports: Vec<String>,
+    /// The name under which it exports the step's functions.
+    pub(super) export: String,
+}
+
+pub(super) fn scan(wasm: &[u8]) -> Result<Scanned, CompileError> {
     at_most("bytes", wasm.len(), MAX_COMPONENT_BYTES)?;
     if Parser::is_core_wasm(wasm) {
         return Err(CompileError::CoreModule);
@@ -68,12 +74,15 @@ pub(super) fn scan(wasm: &[u8]) -> Result<Vec<String>, CompileError> {
             name: foreign.clone(),
         });
     }
-    if !scan.exports_step {
-        return Err(CompileError::WrongWorld {
+    match scan.export {
+        Some(export) => Ok(Scanned {
+            imports: scan.imports,
+            export,
+        }),
+        None => Err(CompileError::WrongWorld {
             what: format!("it does not export the interface {PACKAGE}{EXPORT}@{VERSION}"),
-        });
+        }),
     }
-    Ok(scan.imports)
 }
 
 #[derive(Default)]
@@ -85,7 +94,7 @@ struct Scan {
     instances: usize,
     types: usize,
     imports: Vec<String>,
-    exports_step: bool,
+    export: Option<String>,
 }
 
 impl Scan {
@@ -129,8 +138,9 @@ impl Scan {
             Payload::ComponentExportSection(section) if self.depth == 1 => {
                 for export in section.clone() {
                     let export = export.map_err(invalid)?;
-                    self.exports_step |=
-                        export.kind == ComponentExternalKind::Instance && is_step(export.name.name);
+                    if export.kind == ComponentExternalKind::Instance && is_step(export.name.name) {
+                        self.export = Some(export.name.name.to_owned());
+                    }
                 }
                 Ok(())
             }
