@@ -3,6 +3,7 @@
 mod simulator;
 mod simulator_faults;
 mod simulator_holds;
+mod simulator_openapi;
 mod simulator_world_faults;
 mod support;
 

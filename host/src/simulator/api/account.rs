@@ -72,6 +72,20 @@ pub(super) fn show_key(world: &World, reference: &str) -> Outcome {
     Ok(Answer::ok(json!({"ssh_key": key_json(key)})))
 }
 
+#[derive(Deserialize)]
+struct NewName {
+    name: String,
+}
+
+pub(super) fn rename_key(world: &mut World, call: &Call<'_>, reference: &str) -> Outcome {
+    let NewName { name } = call.json()?;
+    let mut key = find(world, reference)?.clone();
+    key.name = name;
+    let body = json!({"ssh_key": key_json(&key)});
+    world.keys.insert(key.id, key);
+    Ok(Answer::ok(body))
+}
+
 pub(super) fn delete_key(world: &mut World, reference: &str) -> Outcome {
     let id = find(world, reference)?.id;
     world.keys.remove(&id);

@@ -53,3 +53,22 @@ pub(super) fn start(world: &mut World, call: &Call<'_>, droplet: i64) -> Outcome
     let effects = started.into_iter().map(Effect::ActionStarted).collect();
     Ok(Answer::changed(201, json!({"action": action}), effects))
 }
+
+/// One action per carrier of the tag. Carriers that can't run it now are left out, silently.
+pub(super) fn start_by_tag(world: &mut World, call: &Call<'_>) -> Outcome {
+    let Some(tag) = call.query("tag_name") else {
+        return Err(Refusal::bad_request("tag_name is required"));
+    };
+    let request: ActionRequest = call.json()?;
+    let carriers = world.live_droplets().filter(|droplet| droplet.has_tag(tag));
+    let carriers: Vec<i64> = carriers.map(|droplet| droplet.id).collect();
+    let mut started = Vec::new();
+    for droplet in carriers {
+        let ids = world.start_action(droplet, &request, call.twist, call.now_ms);
+        started.extend(ids.unwrap_or_default());
+    }
+    let shown = started.iter().filter_map(|id| world.actions.get(id));
+    let actions: Vec<Value> = shown.map(|action| action.json(&world.rules)).collect();
+    let effects = started.into_iter().map(Effect::ActionStarted).collect();
+    Ok(Answer::changed(201, json!({"actions": actions}), effects))
+}

@@ -83,6 +83,7 @@ pub(super) fn answer(world: &mut World, call: &Call<'_>) -> Outcome {
         Route::ListKeys => account::list_keys(world, call),
         Route::CreateKey => account::create_key(world, call),
         Route::GetKey(key) => account::show_key(world, key),
+        Route::RenameKey(key) => account::rename_key(world, call, key),
         Route::DeleteKey(key) => account::delete_key(world, key),
         Route::ListActions => actions::list(world, call, None),
         Route::GetAction(action) => actions::show(world, *action),
@@ -93,12 +94,17 @@ pub(super) fn answer(world: &mut World, call: &Call<'_>) -> Outcome {
         Route::DeleteDroplet(droplet) => droplets::delete(world, call, *droplet),
         Route::ListDropletActions(droplet) => actions::list(world, call, Some(*droplet)),
         Route::StartAction(droplet) => actions::start(world, call, *droplet),
+        Route::StartActionsByTag => actions::start_by_tag(world, call),
         Route::GetDropletAction { droplet, action } => {
             actions::show_of_droplet(world, call, *droplet, *action)
         }
         Route::ListDropletSnapshots(droplet) => snapshots::list_of_droplet(world, call, *droplet),
+        Route::ListDropletBackups(droplet) => snapshots::list_backups(world, call, *droplet),
+        Route::ListAssociated(droplet) => snapshots::list_associated(world, call, *droplet),
         Route::ListImages => snapshots::list_images(world, call),
         Route::GetImage(image) => snapshots::show_image(world, call, image),
+        Route::RenameImage(image) => snapshots::rename_image(world, call, image),
+        Route::DeleteImage(image) => snapshots::delete(world, call, image),
         Route::ListRegions => Ok(list_regions(world, call)),
         Route::ListSizes => Ok(list_sizes(world, call)),
         Route::ListSnapshots => snapshots::list(world, call),
@@ -133,7 +139,9 @@ impl Call<'_> {
                 scopes.extend(filled("volumes").then_some("block_storage:read"));
                 scopes.extend(body["vpc_uuid"].is_string().then_some("vpc:read"));
             }
-            Route::StartAction(_) if body["type"] == "snapshot" => scopes.push("image:create"),
+            Route::StartAction(_) | Route::StartActionsByTag if body["type"] == "snapshot" => {
+                scopes.push("image:create")
+            }
             _ => {}
         }
         scopes

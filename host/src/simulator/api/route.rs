@@ -7,6 +7,7 @@ pub(in crate::simulator) enum Route {
     ListKeys,
     CreateKey,
     GetKey(String),
+    RenameKey(String),
     DeleteKey(String),
     ListActions,
     GetAction(i64),
@@ -17,10 +18,15 @@ pub(in crate::simulator) enum Route {
     DeleteDroplet(i64),
     ListDropletActions(i64),
     StartAction(i64),
+    StartActionsByTag,
     GetDropletAction { droplet: i64, action: i64 },
     ListDropletSnapshots(i64),
+    ListDropletBackups(i64),
+    ListAssociated(i64),
     ListImages,
     GetImage(String),
+    RenameImage(String),
+    DeleteImage(String),
     ListRegions,
     ListSizes,
     ListSnapshots,
@@ -45,12 +51,14 @@ impl Route {
             ("GET", ["account", "keys"]) => Self::ListKeys,
             ("POST", ["account", "keys"]) => Self::CreateKey,
             ("GET", ["account", "keys", key]) => Self::GetKey((*key).into()),
+            ("PUT", ["account", "keys", key]) => Self::RenameKey((*key).into()),
             ("DELETE", ["account", "keys", key]) => Self::DeleteKey((*key).into()),
             ("GET", ["actions"]) => Self::ListActions,
             ("GET", ["actions", action]) => Self::GetAction(id(action)?),
             ("GET", ["droplets"]) => Self::ListDroplets,
             ("POST", ["droplets"]) => Self::CreateDroplets,
             ("DELETE", ["droplets"]) => Self::DeleteDropletsByTag,
+            ("POST", ["droplets", "actions"]) => Self::StartActionsByTag,
             ("GET", ["droplets", droplet]) => Self::GetDroplet(id(droplet)?),
             ("DELETE", ["droplets", droplet]) => Self::DeleteDroplet(id(droplet)?),
             ("GET", ["droplets", droplet, "actions"]) => Self::ListDropletActions(id(droplet)?),
@@ -60,8 +68,14 @@ impl Route {
                 action: id(action)?,
             },
             ("GET", ["droplets", droplet, "snapshots"]) => Self::ListDropletSnapshots(id(droplet)?),
+            ("GET", ["droplets", droplet, "backups"]) => Self::ListDropletBackups(id(droplet)?),
+            ("GET", ["droplets", droplet, "destroy_with_associated_resources"]) => {
+                Self::ListAssociated(id(droplet)?)
+            }
             ("GET", ["images"]) => Self::ListImages,
             ("GET", ["images", image]) => Self::GetImage((*image).into()),
+            ("PUT", ["images", image]) => Self::RenameImage((*image).into()),
+            ("DELETE", ["images", image]) => Self::DeleteImage((*image).into()),
             ("GET", ["regions"]) => Self::ListRegions,
             ("GET", ["sizes"]) => Self::ListSizes,
             ("GET", ["snapshots"]) => Self::ListSnapshots,
@@ -84,18 +98,23 @@ impl Route {
             Self::Account => &["account:read"],
             Self::ListKeys | Self::GetKey(_) => &["ssh_key:read"],
             Self::CreateKey => &["ssh_key:create"],
+            Self::RenameKey(_) => &["ssh_key:update"],
             Self::DeleteKey(_) => &["ssh_key:delete"],
             Self::ListActions | Self::GetAction(_) => &["actions:read"],
             Self::ListDroplets
             | Self::GetDroplet(_)
             | Self::ListDropletActions(_)
             | Self::GetDropletAction { .. }
-            | Self::ListDropletSnapshots(_) => &["droplet:read"],
+            | Self::ListDropletSnapshots(_)
+            | Self::ListDropletBackups(_)
+            | Self::ListAssociated(_) => &["droplet:read"],
             Self::CreateDroplets => &["droplet:create"],
             Self::DeleteDroplet(_) => &["droplet:delete"],
             Self::DeleteDropletsByTag => &["droplet:delete", "tag:read"],
-            Self::StartAction(_) => &["droplet:update"],
+            Self::StartAction(_) | Self::StartActionsByTag => &["droplet:update"],
             Self::ListImages | Self::GetImage(_) => &["image:read"],
+            Self::RenameImage(_) => &["image:update"],
+            Self::DeleteImage(_) => &["image:delete"],
             Self::ListRegions => &["regions:read"],
             Self::ListSizes => &["sizes:read", "regions:read"],
             Self::ListSnapshots | Self::GetSnapshot(_) => &["snapshot:read"],
@@ -114,7 +133,9 @@ impl Route {
             | Self::ListDropletActions(droplet)
             | Self::StartAction(droplet)
             | Self::GetDropletAction { droplet, .. }
-            | Self::ListDropletSnapshots(droplet) => Some(*droplet),
+            | Self::ListDropletSnapshots(droplet)
+            | Self::ListDropletBackups(droplet)
+            | Self::ListAssociated(droplet) => Some(*droplet),
             _ => None,
         }
     }

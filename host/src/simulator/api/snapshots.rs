@@ -1,5 +1,6 @@
 //! Snapshots, in the two forms that the provider shows them, and images.
 
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{Answer, Call, Outcome};
@@ -41,6 +42,29 @@ pub(super) fn list_of_droplet(world: &World, call: &Call<'_>, droplet: i64) -> O
         .map(|snapshot| snapshot.json_of_droplet(&world.rules))
         .collect();
     Ok(call.pages(world, "snapshots", in_order(world, items)))
+}
+
+/// No droplet here has backups.
+pub(super) fn list_backups(world: &World, call: &Call<'_>, droplet: i64) -> Outcome {
+    world.droplet(droplet, call.now_ms)?;
+    Ok(call.pages(world, "backups", Vec::new()))
+}
+
+/// What would be left of a droplet: its snapshots, since there are no volumes and reserved addresses here.
+pub(super) fn list_associated(world: &World, call: &Call<'_>, droplet: i64) -> Outcome {
+    world.droplet(droplet, call.now_ms)?;
+    let snapshots = world
+        .seen_snapshots(call.now_ms)
+        .filter(|snapshot| snapshot.droplet == droplet);
+    let snapshots = snapshots
+        .map(|snapshot| json!({"id": snapshot.id.to_string(), "name": snapshot.name, "cost": "0.14"}));
+    Ok(Answer::ok(json!({
+        "reserved_ips": [],
+        "floating_ips": [],
+        "snapshots": snapshots.collect::<Vec<_>>(),
+        "volumes": [],
+        "volume_snapshots": [],
+    })))
 }
 
 /// A volume's id is a UUID: such a thing is there, but it isn't a snapshot.
@@ -93,4 +117,21 @@ pub(super) fn show_image(world: &World, call: &Call<'_>, reference: &str) -> Out
     let image = world.find_image(&value, call.now_ms);
     let image = image.map_err(|_| Refusal::not_found())?;
     Ok(Answer::ok(json!({"image": image.json})))
+}
+
+#[derive(Deserialize)]
+struct NewName {
+    name: Option<String>,
+}
+
+/// Only snapshots are the account's own to rename.
+pub(super) fn rename_image(world: &mut World, call: &Call<'_>, reference: &str) -> Outcome {
+    let NewName { name } = call.json()?;
+    let id = find(world, call, reference)?.id;
+    let rules = &world.rules;
+    let snapshot = world.snapshots.get_mut(&id).ok_or_else(Refusal::not_found)?;
+    if let Some(name) = name {
+        snapshot.name = name;
+    }
+    Ok(Answer::ok(json!({"image": snapshot.json_of_image(rules)})))
 }
