@@ -1,6 +1,188 @@
 //! The engine: owns sagas, changes them through the writer, calls their steps, wakes them, and recovers them at start.
+//!
+//! | file | noun |
+//! |---|---|
+//! | `request` | what people ask, and what they are told |
+//! | `start`, `verbs` | accepting a saga; cancel, retry, abandon; waiting for a change |
+//! | `drive` | every event of a saga, and what its state then wants |
+//! | `call` | one call of a step, from its pinned component to what it brought |
+//! | `journal` | intents and answers of a call, made durable |
+//! | `writer` | group commit |
+//! | `timers` | the near wakes; the far ones are rows |
+//! | `live`, `calls`, `watch` | sagas in memory; calls in progress; who waits for a change |
+//! | `history`, `findings` | what goes into a saga's events; what it leaves for people |
+//! | [`catalog`] | components, channels, definitions, plans |
+//!
+//! # Recovery
+//!
+//! There is no recovery code besides taking over: rows say what every saga wants, the first scan of the timers finds those
+//! that want it now, and a call that a dead host had begun is simply called again, with the same attempt and the same keys.
 
+mod call;
+mod calls;
 pub mod catalog;
+mod drive;
+mod findings;
+mod history;
+mod journal;
+mod live;
 mod request;
+mod start;
+mod timers;
+mod verbs;
+mod watch;
+mod writer;
 
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio::{sync::Semaphore, task::JoinHandle};
+use uuid::Uuid;
+
+pub use crate::store::{
+    ChannelRow, ComponentRow, Cursor, DefinitionRow, EventRow, FindingRow, Idempotency, Page, ProvisionedRow,
+    ResourceFilter, ResourceRow, SagaFilter, SagaRow, StepRow, Store, StoreError,
+};
 pub use request::{Asked, PlanSource, Problem, StartError, StartSaga, Started, Verb, VerbError};
+
+use crate::{cloud::Services, saga::Event, step::Runtime, store::HostId};
+use catalog::Catalog;
+
+/// Sagas that are loaded at the same time when many wake at once.
+const WAKING: usize = 64;
+
+pub struct EngineOptions {
+    pub store: Arc<dyn Store>,
+    pub services: Services,
+    pub runtime: Arc<Runtime>,
+    pub catalog: Catalog,
+}
+
+pub struct Engine {
+    host: HostId,
+    store: Arc<dyn Store>,
+    services: Services,
+    runtime: Arc<Runtime>,
+    catalog: Catalog,
+    writer: writer::Writer,
+    timers: Arc<timers::Timers>,
+    table: live::Table,
+    calls: Arc<calls::Calls>,
+    watchers: watch::Watchers,
+    waking: Arc<Semaphore>,
+    draining: AtomicBool,
+    tasks: std::sync::Mutex<Vec<JoinHandle<()>>>,
+}
+
+impl Engine {
+    /// Takes over every saga that has not ended, and lets them go on.
+    pub async fn start(options: EngineOptions) -> Result<Arc<Engine>, StoreError> {
+        let host = HostId(Uuid::now_v7());
+        let takeover = options.store.open_host(host).await?;
+        let (writer, writing) = writer::Writer::start(options.store.clone());
+        let engine = Arc::new(Engine {
+            host,
+            store: options.store,
+            services: options.services,
+            runtime: options.runtime,
+            catalog: options.catalog,
+            writer,
+            timers: Arc::default(),
+            table: live::Table::default(),
+            calls: Arc::default(),
+            watchers: watch::Watchers::default(),
+            waking: Arc::new(Semaphore::new(WAKING)),
+            draining: AtomicBool::new(false),
+            tasks: std::sync::Mutex::new(vec![writing]),
+        });
+        if takeover.taken > 0 {
+            tracing::info!(
+                sagas = takeover.taken,
+                called = takeover.called.len(),
+                "sagas taken over"
+            );
+        }
+        for saga in takeover.called {
+            engine.taken_over(saga).await;
+        }
+        engine.spawn_background();
+        Ok(engine)
+    }
+
+    /// A dead host was calling this saga: that is counted, since the saga may be what took it down.
+    async fn taken_over(&self, saga: crate::saga::SagaId) {
+        let Ok(mut entry) = self.open(saga).await else {
+            return;
+        };
+        if let Some(live) = entry.live.as_mut()
+            && let Err(error) = self
+                .advance(live, Event::TakenOver { calling: true }, drive::With::nothing())
+                .await
+        {
+            tracing::warn!(%saga, %error, "the takeover can't be counted");
+        }
+        self.table.give_up(saga, &mut entry);
+    }
+
+    fn spawn_background(self: &Arc<Self>) {
+        let engine = Arc::downgrade(self);
+        let wake = move |saga| {
+            let Some(engine) = engine.upgrade() else { return };
+            if engine.draining.load(Ordering::Acquire) {
+                return;
+            }
+            tokio::spawn(async move {
+                let waking = engine.waking.clone().acquire_owned().await;
+                engine.wake(saga).await;
+                drop(waking);
+            });
+        };
+        let timing = tokio::spawn(self.timers.clone().run(self.store.clone(), self.host, wake));
+        let beating = tokio::spawn(self.calls.clone().beat(self.store.clone(), self.host));
+        self.tasks
+            .lock()
+            .expect("no code panics under this lock")
+            .extend([timing, beating]);
+    }
+
+    /// For reading.
+    pub fn store(&self) -> &Arc<dyn Store> {
+        &self.store
+    }
+
+    pub fn catalog(&self) -> &Catalog {
+        &self.catalog
+    }
+
+    /// Why the host takes no sagas, when it doesn't.
+    pub fn ready(&self) -> Result<(), String> {
+        if self.draining.load(Ordering::Acquire) {
+            Err("the host is shutting down".to_owned())
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Starts no more calls, and lets those in progress end for at most `grace`. What is cut off here is called again at
+    /// the next start, as after a crash.
+    pub async fn shutdown(&self, grace: Duration) {
+        self.draining.store(true, Ordering::Release);
+        if tokio::time::timeout(grace, self.calls.none_left()).await.is_err() {
+            tracing::info!("calls are still in progress; they are called again at the next start");
+        }
+        for task in self
+            .tasks
+            .lock()
+            .expect("no code panics under this lock")
+            .drain(..)
+            .skip(1)
+        {
+            task.abort();
+        }
+    }
+}

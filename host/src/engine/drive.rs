@@ -1,0 +1,320 @@
+//! Driving a saga: every event goes through [`Engine::advance`], everything that a state wants through [`Engine::pump`].
+//!
+//! Between two lines here the process may die. What is then lost is only memory: the rows are the state before the event
+//! or the one after it, and `pump` on the next start wants the same things again.
+
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+
+use tokio::sync::OwnedMutexGuard;
+
+use super::{
+    Engine, findings, history,
+    live::{Calling, Entry, Live},
+    request::Asked,
+};
+use crate::{
+    saga::{
+        self, Command, Event, Failure, IllegalEvent, Intent, Moment, Phase, Saga, SagaId, StepIndex,
+        StepState, Writes,
+    },
+    store::{Advance, Applied, Change, Page, ResourceFilter, StoreError},
+};
+
+/// How long a call may go on after its saga has turned.
+const UNWANTED_CALL: Duration = Duration::from_secs(30);
+/// A saga that next wakes later than this is forgotten until then.
+const KEEP_MS: i64 = 1_000;
+
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    #[error("there is no such saga")]
+    Unknown,
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum AdvanceError {
+    #[error(transparent)]
+    Refused(#[from] IllegalEvent),
+    /// Somebody else changed or owns the saga: what is in memory is worth nothing.
+    #[error("another host owns the saga")]
+    Fenced,
+    #[error("a cancel is recorded, or the saga has turned")]
+    Turned,
+    /// This change can't be stored, others can.
+    #[error("the change can't be stored: {0}")]
+    Failed(String),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// What comes with an event.
+pub struct With {
+    pub asked: Asked,
+    pub writes: Option<(StepIndex, Phase, Writes)>,
+    pub intent: Option<Intent>,
+}
+
+impl With {
+    pub fn nothing() -> With {
+        With {
+            asked: history::host(),
+            writes: None,
+            intent: None,
+        }
+    }
+}
+
+impl Engine {
+    /// The saga's entry, locked and loaded.
+    pub(super) async fn open(&self, saga: SagaId) -> Result<OwnedMutexGuard<Entry>, OpenError> {
+        let mut entry = self.table.lock(saga).await;
+        if entry.live.is_none() {
+            match self.store.load(saga).await {
+                Ok(Some(loaded)) => entry.live = Some(Live::loaded(loaded)),
+                Ok(None) => {
+                    self.table.give_up(saga, &mut entry);
+                    return Err(OpenError::Unknown);
+                }
+                Err(error) => {
+                    self.table.give_up(saga, &mut entry);
+                    return Err(error.into());
+                }
+            }
+        }
+        Ok(entry)
+    }
+
+    /// Applies an event and makes the new state durable. After an error the saga in memory is what it was; after `Fenced` the
+    /// caller gives the entry up.
+    pub(super) async fn advance(
+        &self,
+        live: &mut Live,
+        event: Event,
+        with: With,
+    ) -> Result<(), AdvanceError> {
+        let moment = Moment {
+            now_ms: self.store.now_ms(),
+            dice: rand::random(),
+        };
+        let before = live.saga.clone();
+        let (after, commands) = saga::apply(&before, event.clone(), moment)?;
+        if after == *before && with.writes.is_none() {
+            return Ok(());
+        }
+        let after = Arc::new(after);
+        let rests = commands.iter().any(|command| matches!(command, Command::Rest(_)));
+        let free_keys = commands
+            .iter()
+            .filter_map(|command| match command {
+                Command::FreeKeys { step, phase } => Some((*step, *phase)),
+                Command::Call { .. } | Command::Settle { .. } | Command::Rest(_) => None,
+            })
+            .collect();
+        let resolved_codes = if event == Event::Retried {
+            findings::STUCK_CODES.to_vec()
+        } else {
+            Vec::new()
+        };
+        let written = with
+            .writes
+            .as_ref()
+            .map(|(step, _, writes)| (*step, writes.clone()));
+        let advance = Advance {
+            fence: live.fence,
+            from_revision: before.revision,
+            changed_steps: changed(&before, &after),
+            events: history::events(&before, &after, &event, &with.asked),
+            findings: if rests {
+                self.findings_at_rest(live, &after, &written).await?
+            } else {
+                Vec::new()
+            },
+            saga: after.clone(),
+            writes: with.writes,
+            free_keys,
+            resolved_codes,
+            intent: with.intent,
+            at_ms: moment.now_ms,
+        };
+        match self.writer.submit(Change::Advance(Box::new(advance))).await? {
+            Applied::Done => {}
+            Applied::Fenced | Applied::Duplicate { .. } => return Err(AdvanceError::Fenced),
+            Applied::Turned => return Err(AdvanceError::Turned),
+            Applied::Failed(reason) => return Err(AdvanceError::Failed(reason)),
+        }
+        live.saga = after;
+        if let Some((step, writes)) = written {
+            live.keep(step, &writes);
+        }
+        self.watchers.tell(live.saga.id);
+        Ok(())
+    }
+
+    /// The journal and the inventory are asked only for sagas that may have touched the world.
+    async fn findings_at_rest(
+        &self,
+        live: &Live,
+        after: &Saga,
+        written: &Option<(StepIndex, Writes)>,
+    ) -> Result<Vec<crate::store::NewFinding>, StoreError> {
+        let touched = live.has_intents.load(Ordering::Acquire)
+            || written
+                .as_ref()
+                .is_some_and(|(_, writes)| !writes.inventory.is_empty());
+        if !touched {
+            return Ok(findings::at_rest(after, &[], &[]));
+        }
+        let journal = self.store.journal(after.id).await?;
+        let filter = ResourceFilter {
+            saga: Some(after.id),
+            with_deleted: true,
+            ..ResourceFilter::default()
+        };
+        let mut resources = self
+            .store
+            .resources(
+                &filter,
+                Page {
+                    limit: 1_000,
+                    after: None,
+                },
+            )
+            .await?;
+        if let Some((step, writes)) = written {
+            findings::overlay(&mut resources, after, *step, writes);
+        }
+        Ok(findings::at_rest(after, &journal, &resources))
+    }
+
+    /// After `Fenced`: reads the saga anew. False: it is another host's now, and every call of it here is ended.
+    pub(super) async fn reload(&self, live: &mut Live) -> bool {
+        match self.store.load(live.saga.id).await {
+            Ok(Some(loaded)) if loaded.fence.owner == self.host => {
+                let fresh = Live::loaded(loaded);
+                live.saga = fresh.saga;
+                live.fence = fresh.fence;
+                live.context = fresh.context;
+                true
+            }
+            Ok(_) => {
+                live.calling.values().for_each(|calling| calling.cut.notify_one());
+                false
+            }
+            Err(error) => {
+                tracing::error!(saga = %live.saga.id, %error, "the saga can't be read");
+                false
+            }
+        }
+    }
+
+    /// Carries out what the saga wants: starts what is due, sets timers for what isn't, ends what is no longer wanted.
+    pub(super) async fn pump(self: &Arc<Self>, live: &mut Live) -> Result<(), AdvanceError> {
+        loop {
+            let mut settled = None;
+            let now_ms = self.store.now_ms();
+            for command in saga::wanted(&live.saga) {
+                match command {
+                    Command::Call {
+                        step,
+                        phase,
+                        not_before_ms,
+                    } => {
+                        if live.calling.contains_key(&(step, phase)) {
+                            continue;
+                        }
+                        if not_before_ms <= now_ms {
+                            self.start_call(live, step, phase);
+                        } else {
+                            self.timers.set(not_before_ms, live.saga.id, now_ms);
+                        }
+                    }
+                    Command::Settle { step } => match live.calling.get(&(step, Phase::Run)) {
+                        Some(calling) => end_soon(calling),
+                        None => settled = Some(step),
+                    },
+                    Command::FreeKeys { .. } | Command::Rest(_) => {}
+                }
+            }
+            match settled {
+                Some(step) => {
+                    self.advance(live, Event::RunSettled { step }, With::nothing())
+                        .await?
+                }
+                None => return Ok(()),
+            }
+        }
+    }
+
+    /// Pumps, and gives the entry up when it is worth nothing or not needed for a while.
+    pub(super) async fn go_on(self: &Arc<Self>, mut entry: OwnedMutexGuard<Entry>) {
+        let Some(live) = entry.live.as_mut() else { return };
+        let saga = live.saga.id;
+        let pumped = self.pump(live).await;
+        let busy = !live.calling.is_empty();
+        let soon_ms = self.store.now_ms().saturating_add(KEEP_MS);
+        let soon = saga::wanted(&live.saga).iter().any(|command| match command {
+            Command::Call { not_before_ms, .. } => *not_before_ms <= soon_ms,
+            Command::Settle { .. } | Command::FreeKeys { .. } | Command::Rest(_) => false,
+        });
+        match pumped {
+            Ok(()) if busy || soon => {}
+            Ok(()) => self.table.give_up(saga, &mut entry),
+            Err(AdvanceError::Store(error)) if !busy => {
+                tracing::warn!(%saga, %error, "the saga can't be stored; it is taken up again by the next scan");
+                self.table.give_up(saga, &mut entry);
+            }
+            Err(error) => {
+                tracing::warn!(%saga, %error, "the saga was changed elsewhere, or can't go on here");
+                if !busy {
+                    self.table.give_up(saga, &mut entry);
+                }
+            }
+        }
+    }
+
+    /// A saga is due: somebody's sleep is over.
+    pub(super) async fn wake(self: &Arc<Self>, saga: SagaId) {
+        match self.open(saga).await {
+            Ok(entry) => self.go_on(entry).await,
+            Err(OpenError::Unknown) => {}
+            Err(OpenError::Store(error)) => {
+                tracing::error!(%saga, %error, "the saga can't be loaded; it stands still, others go on");
+            }
+        }
+    }
+}
+
+fn changed(before: &Saga, after: &Saga) -> Vec<StepIndex> {
+    (0..after.steps.len())
+        .filter(|&step| before.steps[step] != after.steps[step])
+        .collect()
+}
+
+/// Tells the guest, and ends it when it does not listen.
+fn end_soon(calling: &Calling) {
+    if calling.unwanted.swap(true, Ordering::AcqRel) {
+        return;
+    }
+    let cut = calling.cut.clone();
+    tokio::spawn(async move {
+        tokio::time::sleep(UNWANTED_CALL).await;
+        cut.notify_one();
+    });
+}
+
+/// Why an operator is needed for this step.
+pub fn stuck_failure(state: &StepState) -> Option<&Failure> {
+    match state {
+        StepState::RunStuck { failure, .. } | StepState::UndoStuck { failure, .. } => Some(failure),
+        StepState::Pending
+        | StepState::Running(_)
+        | StepState::Ran(_)
+        | StepState::Undoing { .. }
+        | StepState::Undone { .. } => None,
+    }
+}

@@ -1,0 +1,161 @@
+//! The durable journal as one step's call sees it.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use async_trait::async_trait;
+
+use super::{
+    Engine,
+    drive::{AdvanceError, With},
+    history,
+    live::Live,
+};
+use crate::{
+    cloud::{self, IntentRefused, Journal},
+    saga::{Answer, Event, IllegalEvent, Intent, JournalRecord, Phase, SagaId, StepIndex},
+    step::Recorded,
+    store::{Applied, Change, Fence, RecordIntent},
+};
+
+/// Between two tries to store an answer, while the database is away.
+const ANSWER_AGAIN: Duration = Duration::from_secs(1);
+
+#[derive(Clone)]
+pub struct StepJournal {
+    engine: Arc<Engine>,
+    saga: SagaId,
+    step: StepIndex,
+    phase: Phase,
+    fence: Fence,
+    /// The first mutating intent of this call carries the saga over its pivot.
+    pivot: bool,
+    has_intents: Arc<AtomicBool>,
+}
+
+impl StepJournal {
+    pub fn new(engine: &Arc<Engine>, live: &Live, step: StepIndex, phase: Phase) -> StepJournal {
+        StepJournal {
+            engine: engine.clone(),
+            saga: live.saga.id,
+            step,
+            phase,
+            fence: live.fence,
+            pivot: phase == Phase::Run && live.saga.plan.steps[step].pivot,
+            has_intents: live.has_intents.clone(),
+        }
+    }
+
+    /// While the journal can't be read, what was sent is open: never "never".
+    pub async fn recall(&self, phase: Phase, key: &str) -> Recorded {
+        match self.latest(phase, key).await {
+            Ok(record) => cloud::recorded(record.as_ref(), self.now_ms()),
+            Err(_) => Recorded::Open(None),
+        }
+    }
+
+    /// The intent and the passing of the pivot are one transaction: a cancel comes before both, or is refused.
+    async fn pass_pivot(self, intent: Intent) -> Result<(), IntentRefused> {
+        let mut entry = self
+            .engine
+            .open(self.saga)
+            .await
+            .map_err(|e| IntentRefused::Unavailable(e.to_string()))?;
+        let Some(live) = entry.live.as_mut() else {
+            return Err(IntentRefused::Fenced);
+        };
+        if live.saga.pivot_passed {
+            drop(entry);
+            return self.record(intent).await;
+        }
+        let with = With {
+            asked: history::host(),
+            writes: None,
+            intent: Some(intent),
+        };
+        match self
+            .engine
+            .advance(live, Event::PivotPassed { step: self.step }, with)
+            .await
+        {
+            Ok(()) => Ok(()),
+            Err(AdvanceError::Turned | AdvanceError::Refused(IllegalEvent::Turned)) => {
+                Err(IntentRefused::Cancelled)
+            }
+            Err(AdvanceError::Fenced | AdvanceError::Refused(_)) => Err(IntentRefused::Fenced),
+            Err(AdvanceError::Failed(reason)) => Err(IntentRefused::Unavailable(reason)),
+            Err(AdvanceError::Store(error)) => Err(IntentRefused::Unavailable(error.to_string())),
+        }
+    }
+
+    async fn record(&self, intent: Intent) -> Result<(), IntentRefused> {
+        let change = Change::Intent(Box::new(RecordIntent {
+            fence: self.fence,
+            intent,
+        }));
+        match self.engine.writer.submit(change).await {
+            Ok(Applied::Done) => Ok(()),
+            Ok(Applied::Turned) => Err(IntentRefused::Cancelled),
+            Ok(Applied::Fenced | Applied::Duplicate { .. }) => Err(IntentRefused::Fenced),
+            Ok(Applied::Failed(reason)) => Err(IntentRefused::Unavailable(reason)),
+            Err(error) => Err(IntentRefused::Unavailable(error.to_string())),
+        }
+    }
+}
+
+#[async_trait]
+impl Journal for StepJournal {
+    fn now_ms(&self) -> i64 {
+        self.engine.store.now_ms()
+    }
+
+    fn owner(&self) -> (SagaId, StepIndex, Phase) {
+        (self.saga, self.step, self.phase)
+    }
+
+    async fn intend(&self, intent: Intent) -> Result<(), IntentRefused> {
+        self.has_intents.store(true, Ordering::Release);
+        if !self.pivot {
+            return self.record(intent).await;
+        }
+        // A task of its own: a guest that is cut off must not leave the saga in memory behind the one on disk.
+        match tokio::spawn(self.clone().pass_pivot(intent)).await {
+            Ok(passed) => passed,
+            Err(error) => Err(IntentRefused::Unavailable(error.to_string())),
+        }
+    }
+
+    async fn answer(&self, answer: Answer) {
+        loop {
+            match self
+                .engine
+                .writer
+                .submit(Change::Answer(Box::new(answer.clone())))
+                .await
+            {
+                Ok(Applied::Failed(reason)) => {
+                    tracing::error!(saga = %self.saga, reason, "an answer can't be journaled; its intent stays open");
+                    return;
+                }
+                Ok(_) => return,
+                Err(error) => {
+                    tracing::warn!(saga = %self.saga, %error, "an answer can't be journaled yet");
+                    tokio::time::sleep(ANSWER_AGAIN).await;
+                }
+            }
+        }
+    }
+
+    async fn latest(&self, phase: Phase, once_key: &str) -> Result<Option<JournalRecord>, IntentRefused> {
+        self.engine
+            .store
+            .journal_latest(self.saga, self.step, phase, once_key)
+            .await
+            .map_err(|error| IntentRefused::Unavailable(error.to_string()))
+    }
+}

@@ -1,0 +1,100 @@
+//! Group commit: the one task through which sagas change.
+//!
+//! Runners hand it changes; it commits what has gathered since the last commit was done, at most [`BATCH`] at a time, in
+//! one transaction, in the order in which they came. Nobody gets an answer before the disk has it. A queue that is full makes
+//! callers wait ([`Writer::submit`]) or is told to people ([`Writer::offer`]); it never grows.
+
+use std::sync::Arc;
+
+use tokio::{
+    sync::{mpsc, oneshot},
+    task::JoinHandle,
+};
+
+use crate::store::{Applied, Change, Store, StoreError};
+
+/// Most changes of one transaction.
+pub const BATCH: usize = 256;
+/// Changes that may wait for the disk.
+const QUEUE: usize = 4_096;
+
+#[derive(Clone)]
+pub struct Writer {
+    queue: mpsc::Sender<Pending>,
+}
+
+struct Pending {
+    change: Change,
+    answer: oneshot::Sender<Result<Applied, StoreError>>,
+}
+
+/// The queue is full: nothing was taken.
+#[derive(Debug)]
+pub struct QueueFull;
+
+impl Writer {
+    /// The task ends when the last `Writer` is dropped and the queue is empty.
+    pub fn start(store: Arc<dyn Store>) -> (Writer, JoinHandle<()>) {
+        let (queue, incoming) = mpsc::channel(QUEUE);
+        (Writer { queue }, tokio::spawn(write(store, incoming)))
+    }
+
+    /// Waits for a place in the queue and for the disk. The change may be committed even when this future is dropped.
+    pub async fn submit(&self, change: Change) -> Result<Applied, StoreError> {
+        let (answer, answered) = oneshot::channel();
+        self.queue
+            .send(Pending { change, answer })
+            .await
+            .map_err(|_| gone())?;
+        answered.await.unwrap_or_else(|_| Err(gone()))
+    }
+
+    /// As `submit`, but never waits for a place in the queue.
+    pub async fn offer(&self, change: Change) -> Result<Result<Applied, StoreError>, QueueFull> {
+        let (answer, answered) = oneshot::channel();
+        match self.queue.try_send(Pending { change, answer }) {
+            Ok(()) => Ok(answered.await.unwrap_or_else(|_| Err(gone()))),
+            Err(mpsc::error::TrySendError::Full(_)) => Err(QueueFull),
+            Err(mpsc::error::TrySendError::Closed(_)) => Ok(Err(gone())),
+        }
+    }
+}
+
+fn gone() -> StoreError {
+    StoreError::Unavailable("the host is shutting down".into())
+}
+
+async fn write(store: Arc<dyn Store>, mut incoming: mpsc::Receiver<Pending>) {
+    let mut batch = Vec::with_capacity(BATCH);
+    while incoming.recv_many(&mut batch, BATCH).await > 0 {
+        let (changes, answers): (Vec<_>, Vec<_>) = batch
+            .drain(..)
+            .map(|pending| (pending.change, pending.answer))
+            .unzip();
+        match store.commit(changes).await {
+            Ok(applied) => {
+                for (answer, applied) in answers.into_iter().zip(applied) {
+                    // A caller that has gone away needs no answer; its change is durable all the same.
+                    let _ = answer.send(Ok(applied));
+                }
+            }
+            Err(StoreError::Durability(reason)) => end_process(&reason),
+            Err(error) => {
+                tracing::error!(%error, changes = answers.len(), "a commit failed; its changes are not applied");
+                let reason = error.to_string();
+                for answer in answers {
+                    let _ = answer.send(Err(StoreError::Unavailable(reason.clone().into())));
+                }
+            }
+        }
+    }
+}
+
+/// After a failed fsync nobody knows what the disk holds: memory must not go on from a state that may not exist.
+fn end_process(reason: &str) -> ! {
+    tracing::error!(
+        reason,
+        "a commit could not be made durable: the process ends, start it again once the disk is well"
+    );
+    std::process::abort()
+}
