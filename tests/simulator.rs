@@ -7,6 +7,7 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use crate::support::{
+    http,
     provider::{Bench, Cloud, wish},
     simulator::busiest_window,
 };
@@ -281,4 +282,45 @@ async fn two_simulators_share_nothing_and_close_their_ports() {
     first.simulator.shutdown().await;
     assert!(cloud.send(Method::GET, "/v2/account", None).await.is_err());
     assert_eq!(second.cloud.status(Method::GET, "/v2/account", None).await, 200);
+}
+
+#[tokio::test]
+async fn the_control_api_refuses_what_it_does_not_know() {
+    let bench = Bench::new().await;
+    let http = http::client();
+    let base = bench.simulator.control_url();
+    let post = |path: &str, body: Value| http.post(format!("{base}{path}")).json(&body).send();
+    let patch = http
+        .patch(format!("{base}/options"))
+        .json(&json!({"activation": 1}));
+    let refused = [
+        (
+            post(
+                "/faults",
+                json!({"match": {"methd": "GET"}, "fault": {"kind": "twice"}}),
+            )
+            .await,
+            400,
+        ),
+        (post("/faults", json!({"fault": {"kind": "bogus"}})).await, 400),
+        (
+            post("/holds", json!({"point": "before-effect", "nth": 0})).await,
+            422,
+        ),
+        (post("/holds/7/release", Value::Null).await, 404),
+        (
+            post("/droplets/7/out-of-band", json!({"change": "delete"})).await,
+            422,
+        ),
+        (patch.send().await, 400),
+        (http.get(format!("{base}/journal?since=1")).send().await, 400),
+        (http.get(format!("{base}/nowhere")).send().await, 404),
+    ];
+    for (answer, status) in refused {
+        let answer = answer.expect("an answer");
+        assert_eq!(answer.status(), status, "{}", answer.url());
+        let body: Value = answer.json().await.expect("JSON");
+        assert!(body["error"].is_string(), "{body}");
+    }
+    assert_eq!(bench.control.patch(json!({})).await, Rules::default());
 }

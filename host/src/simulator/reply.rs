@@ -88,9 +88,9 @@ impl Reply {
         let mut response = Response::builder()
             .status(StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR))
             .header("x-request-id", &admission.request_id)
-            .header("RateLimit-Limit", standing.limit)
-            .header("RateLimit-Remaining", remaining)
-            .header("RateLimit-Reset", standing.reset_s);
+            .header("ratelimit-limit", standing.limit)
+            .header("ratelimit-remaining", remaining)
+            .header("ratelimit-reset", standing.reset_s);
         if let Some(retry_after) = &self.retry_after {
             response = response.header(header::RETRY_AFTER, retry_after);
         }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use axum::{
     Json,
     body::Bytes,
-    extract::{Path, Query, State},
+    extract::{Path, Query, State, rejection::QueryRejection},
     http::StatusCode,
 };
 use serde::{Deserialize, Serialize};
@@ -66,8 +66,9 @@ pub(super) struct Patience {
 pub(super) async fn wait(
     State(provider): Controlled,
     Path(id): Path<u64>,
-    Query(patience): Query<Patience>,
+    patience: Result<Query<Patience>, QueryRejection>,
 ) -> Result<Json<HoldReport>, Objection> {
+    let Query(patience) = patience?;
     let watched = provider.lock().holds.watch(id);
     let mut watched = watched.ok_or_else(|| Objection::unknown("hold", id))?;
     let settled = |state: &HoldState| !matches!(state, HoldState::Waiting | HoldState::Claimed { .. });

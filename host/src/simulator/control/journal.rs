@@ -2,11 +2,11 @@
 
 use axum::{
     Json,
-    extract::{Query, State},
+    extract::{Query, State, rejection::QueryRejection},
 };
 use serde::{Deserialize, Serialize};
 
-use super::Controlled;
+use super::{Controlled, Objection};
 use crate::simulator::journal::Entry;
 
 /// Entries, oldest first.
@@ -25,7 +25,11 @@ pub(super) struct Wanted {
     tag: Option<String>,
 }
 
-pub(super) async fn read(State(provider): Controlled, Query(wanted): Query<Wanted>) -> Json<JournalPage> {
+pub(super) async fn read(
+    State(provider): Controlled,
+    wanted: Result<Query<Wanted>, QueryRejection>,
+) -> Result<Json<JournalPage>, Objection> {
+    let Query(wanted) = wanted?;
     let (inner, _) = provider.settled();
     let of_method = |entry: &&Entry| {
         let method = wanted.method.as_ref();
@@ -36,7 +40,6 @@ pub(super) async fn read(State(provider): Controlled, Query(wanted): Query<Wante
         tag.is_none_or(|tag| entry.tags.iter().any(|own| own.eq_ignore_ascii_case(tag)))
     };
     let entries = inner.journal.after(wanted.after).filter(of_method).filter(of_tag);
-    Json(JournalPage {
-        entries: entries.cloned().collect(),
-    })
+    let entries = entries.cloned().collect();
+    Ok(Json(JournalPage { entries }))
 }

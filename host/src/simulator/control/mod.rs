@@ -10,7 +10,7 @@ use std::sync::Arc;
 use axum::{
     Json, Router,
     body::Bytes,
-    extract::{Path, State},
+    extract::{Path, State, rejection::QueryRejection},
     http::StatusCode,
     response::{IntoResponse, Response},
     routing::{get, post},
@@ -42,6 +42,7 @@ pub(super) fn router(provider: Arc<Provider>) -> Router {
         .route("/options", get(rules).patch(patch_rules))
         .route("/clock", get(clock))
         .route("/clock/advance", post(advance))
+        .fallback(nowhere)
         .with_state(provider)
 }
 
@@ -57,6 +58,16 @@ impl Objection {
     fn unknown(what: &str, id: impl std::fmt::Display) -> Self {
         Self(StatusCode::NOT_FOUND, format!("no {what} {id}"))
     }
+}
+
+impl From<QueryRejection> for Objection {
+    fn from(rejection: QueryRejection) -> Self {
+        Self(rejection.status(), rejection.body_text())
+    }
+}
+
+async fn nowhere(uri: axum::http::Uri) -> Objection {
+    Objection::unknown("call", uri.path())
 }
 
 impl IntoResponse for Objection {
