@@ -10,6 +10,7 @@ mod simulator_world_faults;
 mod store;
 mod support;
 
+mod step_components;
 mod step_guest;
 mod step_sandbox;
 mod step_upload;

@@ -161,7 +161,7 @@ pub async fn run(guest: &Guest) -> Ended {
         .await
 }
 
-/// Answers nothing of its own; keeps the log and the checkpoints.
+/// Answers a request with its path, `/busy` with the rate limit, `/slow` never; keeps the log and the checkpoints.
 #[derive(Default)]
 pub struct FakeHost {
     pub lines: Mutex<Vec<LogLine>>,
@@ -179,12 +179,22 @@ impl CallHost for FakeHost {
     }
 
     async fn checkpoint(&self, writes: Writes) -> Result<(), Unsaved> {
-        self.checkpoints.lock().unwrap().push(writes);
+        self.checkpoints.lock().expect("never poisoned").push(writes);
         Ok(())
     }
 
-    async fn fetch(&self, _request: Outgoing) -> Result<Response, FetchError> {
-        Err(FetchError::Denied("no network in tests".to_owned()))
+    async fn fetch(&self, request: Outgoing) -> Result<Response, FetchError> {
+        match request.path.as_str() {
+            "/busy" => Err(FetchError::RateLimited(1_000)),
+            "/slow" => std::future::pending().await,
+            path => Ok(Response {
+                status: 200,
+                headers: Vec::new(),
+                body: format!("{:?}", path).into_bytes(),
+                replayed: false,
+                age_ms: 0,
+            }),
+        }
     }
 
     async fn recall(&self, _phase: Phase, _key: &str) -> Recorded {
@@ -200,6 +210,6 @@ impl CallHost for FakeHost {
     }
 
     fn log(&self, line: LogLine) {
-        self.lines.lock().unwrap().push(line);
+        self.lines.lock().expect("never poisoned").push(line);
     }
 }

@@ -229,3 +229,157 @@ fn grants(fields: &mut Fields<'_>) -> Vec<Grant> {
         ),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn broken(text: &str) -> Vec<(String, String)> {
+        Manifest::parse(&Json::parse(text).unwrap())
+            .expect_err("it was taken")
+            .into_iter()
+            .map(|violation| (violation.pointer, violation.expected))
+            .collect()
+    }
+
+    #[test]
+    fn a_name_and_a_version_are_enough() {
+        let json = Json::trusted(r#"{"name":"noop","version":"0.1.0","later":{"unknown":[1]}}"#);
+        assert_eq!(
+            Manifest::parse(&json).unwrap(),
+            Manifest {
+                name: "noop".to_owned(),
+                version: semver::Version::new(0, 1, 0),
+                summary: String::new(),
+                params_schema: None,
+                inputs_schema: None,
+                output_schema: None,
+                reads: Vec::new(),
+                writes: Vec::new(),
+                compensation: Compensation::Required,
+                irreversible: false,
+                run: RunPolicy::default(),
+                compensate: CompensatePolicy::default(),
+                grants: Vec::new(),
+                memory_bytes: None,
+                json,
+            }
+        );
+    }
+
+    #[test]
+    fn everything_that_it_says_is_read() {
+        let manifest = Manifest::parse(&Json::trusted(
+            r#"{"name":"a-1","version":"1.0.0-rc.1","summary":"s","params_schema":{"type":"object"},
+                "context":{"reads":["__inputs__","x"],"writes":["y"]},"compensation":"none","irreversible":true,
+                "run":{"max_attempts":7,"backoff_base_ms":120000,"later":1},
+                "compensate":{"total_ms":1000,"backoff_max_ms":2000},
+                "http":[{"service":"cloud","methods":["GET","POST"],"path_prefixes":["/v2/droplets"]}],
+                "limits":{"memory_bytes":1048576}}"#,
+        ))
+        .unwrap();
+        assert_eq!(manifest.params_schema.unwrap().as_str(), r#"{"type":"object"}"#);
+        assert_eq!(manifest.reads, ["__inputs__", "x"]);
+        assert_eq!(manifest.writes, ["y"]);
+        assert_eq!(manifest.compensation, Compensation::None);
+        assert!(manifest.irreversible);
+        assert_eq!(
+            manifest.run,
+            RunPolicy {
+                max_attempts: 7,
+                backoff_base_ms: 120_000,
+                backoff_max_ms: 120_000,
+                ..RunPolicy::default()
+            }
+        );
+        assert_eq!(
+            manifest.compensate,
+            CompensatePolicy {
+                total_ms: 1_000,
+                backoff_max_ms: 2_000,
+                ..CompensatePolicy::default()
+            }
+        );
+        assert_eq!(manifest.grants[0].methods, ["GET", "POST"]);
+        assert_eq!(manifest.memory_bytes, Some(1_048_576));
+    }
+
+    #[test]
+    fn every_violation_names_its_place_and_what_is_expected() {
+        for (text, pointer, expected) in [
+            ("[]", "", "an object"),
+            (r#"{"version":"1.0.0"}"#, "/name", "[a-z]"),
+            (r#"{"name":"a","version":"1"}"#, "/version", "semantic version"),
+            (
+                r#"{"name":"a","version":"1.0.0","params_schema":true}"#,
+                "/params_schema",
+                "an object",
+            ),
+            (
+                r#"{"name":"a","version":"1.0.0","inputs_schema":{"type":"none"}}"#,
+                "/inputs_schema",
+                "a JSON Schema",
+            ),
+            (
+                r#"{"name":"a","version":"1.0.0","context":{"writes":["ok","__x"]}}"#,
+                "/context/writes/1",
+                "not beginning with __",
+            ),
+            (
+                r#"{"name":"a","version":"1.0.0","context":{"reads":{}}}"#,
+                "/context/reads",
+                "a list",
+            ),
+            (
+                r#"{"name":"a","version":"1.0.0","compensation":"maybe"}"#,
+                "/compensation",
+                "required",
+            ),
+            (
+                r#"{"name":"a","version":"1.0.0","irreversible":1}"#,
+                "/irreversible",
+                "true or false",
+            ),
+            (
+                r#"{"name":"a","version":"1.0.0","run":{"call_timeout_ms":99}}"#,
+                "/run/call_timeout_ms",
+                "from 100 to 600000",
+            ),
+            (
+                r#"{"name":"a","version":"1.0.0","run":{"total_ms":2592000001}}"#,
+                "/run/total_ms",
+                "to 2592000000",
+            ),
+            (
+                r#"{"name":"a","version":"1.0.0","run":{"max_attempts":1001}}"#,
+                "/run/max_attempts",
+                "to 1000",
+            ),
+            (
+                r#"{"name":"a","version":"1.0.0","compensate":{"backoff_base_ms":10,"backoff_max_ms":9}}"#,
+                "/compensate/backoff_max_ms",
+                "at least",
+            ),
+            (
+                r#"{"name":"a","version":"1.0.0","http":[{"service":"c","methods":["get"],"path_prefixes":["/"]}]}"#,
+                "/http/0/methods/0",
+                "capitals",
+            ),
+            (
+                r#"{"name":"a","version":"1.0.0","http":[{"service":"c","methods":["GET"],"path_prefixes":["/a/../b"]}]}"#,
+                "/http/0/path_prefixes/0",
+                "absolute path",
+            ),
+            (
+                r#"{"name":"a","version":"1.0.0","limits":{"memory_bytes":1}}"#,
+                "/limits/memory_bytes",
+                "a whole number",
+            ),
+        ] {
+            let found = broken(text);
+            assert_eq!(found.len(), 1, "{text}: {found:?}");
+            assert_eq!(found[0].0, pointer, "{text}");
+            assert!(found[0].1.contains(expected), "{text}: {found:?}");
+        }
+    }
+}

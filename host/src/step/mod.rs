@@ -32,6 +32,8 @@ mod runtime;
 mod scan;
 mod state;
 mod task;
+#[cfg(test)]
+mod tests;
 mod wasi;
 
 pub use compiled::{CompileError, Compiled};
