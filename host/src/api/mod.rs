@@ -1,3 +1,44 @@
 //! The HTTP API: what people and programs ask of the engine, as JSON over HTTP/1.1 below `/v1`.
+//!
+//! It decides nothing: it checks that a request can be understood, asks the engine, and shows what comes back. All that is
+//! refused goes through one table ([`Code`]); the OpenAPI document at `/openapi.json` is made from the handlers.
+//!
+//! | file | noun |
+//! |---|---|
+//! | `components`, `steps`, `definitions`, `sagas`, `droplets`, `inventory`, `findings`, `health` | a group of endpoints |
+//! | [`dto`] | what travels |
+//! | `view` | rows of the store as they are shown |
+//! | `problem`, `mapped` | the table of errors, and the engine's refusals in it |
+//! | `auth` | the token |
+//! | `body`, `query`, `path`, `headers` | what a request is read from |
+//! | `cursor` | pages |
+//! | `canonical` | when two requests ask for the same |
+//! | `state`, `server`, `openapi` | limits, layers, the document |
 
+mod auth;
+mod body;
+mod canonical;
+mod components;
+mod cursor;
+mod definitions;
+mod droplets;
 pub mod dto;
+mod findings;
+mod headers;
+mod health;
+mod inventory;
+mod mapped;
+mod openapi;
+mod path;
+mod problem;
+mod query;
+mod sagas;
+mod server;
+mod state;
+mod steps;
+mod view;
+
+pub use auth::token_hash;
+pub use problem::Code;
+pub use server::{router, serve, serve_router};
+pub use state::ApiState;

@@ -30,6 +30,7 @@ mod upload;
 
 use std::sync::{Arc, PoisonError, RwLock};
 
+pub use crate::step::{CompileError, DescribeError, limits::MAX_COMPONENT_BYTES};
 pub use built_in::BuiltIn;
 pub use channel::{ChannelError, StepView};
 pub use definition::{Definition, DefinitionStep};

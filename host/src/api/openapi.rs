@@ -1,0 +1,95 @@
+//! The OpenAPI document: generated from the handlers, completed with what is true of all of them.
+
+use utoipa::{
+    OpenApi, PartialSchema as _, ToSchema as _,
+    openapi::{
+        self, Content, Ref, RefOr, Response, ResponseBuilder,
+        security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme},
+    },
+};
+
+use super::{dto::ProblemDocument, problem::Code};
+
+const SCHEME: &str = "token";
+const PROBLEM: &str = "application/problem+json";
+
+#[derive(OpenApi)]
+#[openapi(
+    info(title = "Arcadia", description = "A durable saga engine whose steps are WebAssembly components."),
+    tags(
+        (name = "components", description = "The code of steps."),
+        (name = "steps", description = "Steps by name, and the channels that decide what new sagas run."),
+        (name = "definitions", description = "Named, versioned recipes."),
+        (name = "sagas", description = "Runs of a plan: start, watch, cancel, retry, abandon."),
+        (name = "droplets", description = "Short ways to the definitions that come with the binary."),
+        (name = "inventory", description = "What is in the cloud because of us, and what it should be."),
+        (name = "findings", description = "What needs a person."),
+        (name = "health", description = "Open to everybody."),
+    ),
+)]
+struct Frame;
+
+/// What the handlers' own documents are added to.
+pub(super) fn frame() -> openapi::OpenApi {
+    Frame::openapi()
+}
+
+/// Every error answer carries a problem document, and everything below `/v1` needs the token: said once, here.
+pub(super) fn complete(mut document: openapi::OpenApi) -> openapi::OpenApi {
+    document.info.version = env!("CARGO_PKG_VERSION").to_owned();
+    document.info.description = Some(description());
+    let components = document.components.get_or_insert_default();
+    let mut schemas = vec![(ProblemDocument::name().into_owned(), ProblemDocument::schema())];
+    ProblemDocument::schemas(&mut schemas);
+    components.schemas.extend(schemas);
+    let token = HttpBuilder::new()
+        .scheme(HttpAuthScheme::Bearer)
+        .description(Some(
+            "The admin token, which the first start writes into the data folder.",
+        ))
+        .build();
+    components.add_security_scheme(SCHEME, SecurityScheme::Http(token));
+    for (path, item) in &mut document.paths.paths {
+        let closed = path.starts_with("/v1/");
+        let operations = [&mut item.get, &mut item.put, &mut item.post, &mut item.delete];
+        for operation in operations.into_iter().flatten() {
+            if closed {
+                operation.security = Some(vec![SecurityRequirement::new(SCHEME, Vec::<String>::new())]);
+                let refused = ResponseBuilder::new().description("`unauthorized`; with `WWW-Authenticate`");
+                let responses = &mut operation.responses.responses;
+                responses.insert("401".to_owned(), RefOr::T(refused.build()));
+            }
+            for (status, response) in &mut operation.responses.responses {
+                if let RefOr::T(response) = response
+                    && status.starts_with(['4', '5'])
+                {
+                    carry_problem(response);
+                }
+            }
+        }
+    }
+    document
+}
+
+fn carry_problem(response: &mut Response) {
+    let schema = Ref::from_schema_name(ProblemDocument::name());
+    response
+        .content
+        .insert(PROBLEM.to_owned(), RefOr::T(Content::new(Some(schema))));
+}
+
+fn description() -> String {
+    let mut text = String::from(
+        "A durable saga engine whose steps are WebAssembly components.\n\n\
+         Limits: JSON bodies 256 KiB, components 64 MiB, 64 steps a saga, pages of 200 items, waits of 60 s, keys and \
+         names 255 characters. JSON bodies have no duplicate keys, no unknown fields and no U+0000. Over 1,024 requests \
+         at once are told to come back: 503 with `Retry-After`.\n\n\
+         Every answer that is not a success is a problem document (RFC 9457) with one of these codes:\n\n\
+         | code | status | |\n|---|---|---|\n",
+    );
+    for code in Code::ALL {
+        let (status, name, title) = code.row();
+        text.push_str(&format!("| `{name}` | {status} | {title} |\n"));
+    }
+    text
+}

@@ -1,0 +1,25 @@
+//! Sagas: starting, looking, and the verbs.
+
+mod details;
+mod list;
+mod show;
+mod start;
+mod verbs;
+
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+pub(super) use start::{Request, start};
+
+use super::ApiState;
+
+pub(super) fn routes() -> OpenApiRouter<ApiState> {
+    OpenApiRouter::new()
+        .routes(routes!(start::start_saga, list::list_sagas))
+        .routes(routes!(show::get_saga))
+        .routes(routes!(details::list_steps))
+        .routes(routes!(details::list_events))
+        .routes(routes!(details::list_context))
+        .routes(routes!(verbs::cancel_saga))
+        .routes(routes!(verbs::retry_saga))
+        .routes(routes!(verbs::abandon_saga))
+}

@@ -1,0 +1,134 @@
+//! What an operator can do to a saga. Each verb is answered when it is durable, and stands in the saga's events with who
+//! asked and why.
+
+use axum::{Extension, extract::State, response::Response};
+
+use super::show::answer;
+use crate::{
+    api::{
+        ApiState,
+        auth::Actor,
+        body::OptionalBody,
+        dto::{Reason, Saga},
+        path::SagaInPath,
+        problem::{Code, Problem},
+    },
+    engine::{Asked, Verb},
+    saga::SagaId,
+};
+
+/// Longest reason, in characters.
+const MAX_REASON_CHARS: usize = 1_000;
+
+/// Ask a saga to go back.
+///
+/// Decided in the database: it comes either before the first request of an irreversible step, or too late
+/// (`pivot-passed`). Asking twice, or while the saga goes back, changes nothing.
+#[utoipa::path(
+    post, path = "/sagas/{id}/cancel", tag = "sagas", operation_id = "cancel_saga",
+    params(("id" = String, Path, description = "The saga's id, a UUID.")),
+    request_body(content = Reason, description = "May be left out."),
+    responses(
+        (status = 200, description = "The saga goes back, or is on its way.", body = Saga),
+        (status = 400, description = "`invalid-path`, `invalid-json`"),
+        (status = 404, description = "`unknown-saga`"),
+        (status = 409, description = "`pivot-passed`, `already-ended`"),
+        (status = 422, description = "`invalid-request`"),
+    ),
+)]
+pub(super) async fn cancel_saga(
+    State(state): State<ApiState>,
+    Extension(actor): Extension<Actor>,
+    SagaInPath(saga): SagaInPath,
+    OptionalBody(body): OptionalBody<Reason>,
+) -> Result<Response, Problem> {
+    let reason = read(body)?;
+    ask(&state, actor, saga, Verb::Cancel, reason).await
+}
+
+/// Begin what is stuck anew.
+///
+/// For a saga that needs attention: the phase that is stuck begins again with its first attempt. Keys of requests that
+/// were refused become free, open ones never do.
+#[utoipa::path(
+    post, path = "/sagas/{id}/retry", tag = "sagas", operation_id = "retry_saga",
+    params(("id" = String, Path, description = "The saga's id, a UUID.")), request_body = Reason,
+    responses(
+        (status = 200, description = "The saga goes on.", body = Saga),
+        (status = 400, description = "`invalid-path`, `invalid-json`"),
+        (status = 404, description = "`unknown-saga`"),
+        (status = 409, description = "`not-stuck`, `already-ended`"),
+        (status = 422, description = "`invalid-request`: a reason is needed"),
+    ),
+)]
+pub(super) async fn retry_saga(
+    State(state): State<ApiState>,
+    Extension(actor): Extension<Actor>,
+    SagaInPath(saga): SagaInPath,
+    OptionalBody(body): OptionalBody<Reason>,
+) -> Result<Response, Problem> {
+    let reason = needed(read(body)?)?;
+    ask(&state, actor, saga, Verb::Retry, Some(reason)).await
+}
+
+/// Give up on what is stuck.
+///
+/// For a saga that needs attention: it ends `abandoned`, and what it leaves behind stays among the findings.
+#[utoipa::path(
+    post, path = "/sagas/{id}/abandon", tag = "sagas", operation_id = "abandon_saga",
+    params(("id" = String, Path, description = "The saga's id, a UUID.")), request_body = Reason,
+    responses(
+        (status = 200, description = "The saga has ended.", body = Saga),
+        (status = 400, description = "`invalid-path`, `invalid-json`"),
+        (status = 404, description = "`unknown-saga`"),
+        (status = 409, description = "`not-stuck`, `already-ended`"),
+        (status = 422, description = "`invalid-request`: a reason is needed"),
+    ),
+)]
+pub(super) async fn abandon_saga(
+    State(state): State<ApiState>,
+    Extension(actor): Extension<Actor>,
+    SagaInPath(saga): SagaInPath,
+    OptionalBody(body): OptionalBody<Reason>,
+) -> Result<Response, Problem> {
+    let reason = needed(read(body)?)?;
+    ask(&state, actor, saga, Verb::Abandon, Some(reason)).await
+}
+
+async fn ask(
+    state: &ApiState,
+    actor: Actor,
+    saga: SagaId,
+    verb: Verb,
+    reason: Option<String>,
+) -> Result<Response, Problem> {
+    let asked = Asked {
+        actor: actor.0,
+        reason,
+    };
+    let row = state.engine().verb(saga, verb, asked).await?;
+    answer(state, row).await
+}
+
+fn read(body: Reason) -> Result<Option<String>, Problem> {
+    match body.reason {
+        Some(reason) if reason.chars().count() > MAX_REASON_CHARS => Err(Problem::at_pointer(
+            Code::InvalidRequest,
+            "/reason",
+            "length",
+            format!("it has at most {MAX_REASON_CHARS} characters"),
+        )),
+        reason => Ok(reason.filter(|reason| !reason.trim().is_empty())),
+    }
+}
+
+fn needed(reason: Option<String>) -> Result<String, Problem> {
+    reason.ok_or_else(|| {
+        Problem::at_pointer(
+            Code::InvalidRequest,
+            "/reason",
+            "missing",
+            "say why: it stands in the saga's events",
+        )
+    })
+}

@@ -1,0 +1,135 @@
+//! The router with its layers, and the server.
+
+use std::{future::Future, io, time::Duration};
+
+use axum::{
+    Router,
+    body::Bytes,
+    extract::{Request, State},
+    http::{HeaderValue, Method, Uri, header::CONTENT_TYPE},
+    middleware::{Next, from_fn_with_state},
+    response::{IntoResponse as _, Response},
+    routing::get,
+    serve::ListenerExt as _,
+};
+use tokio::net::TcpListener;
+use tower_http::{
+    catch_panic::CatchPanicLayer,
+    request_id::{MakeRequestUuid, PropagateRequestIdLayer, SetRequestIdLayer},
+    trace::TraceLayer,
+};
+use utoipa_axum::router::OpenApiRouter;
+
+use super::{
+    ApiState, auth, components, definitions, droplets, findings, health, inventory, mapped, openapi,
+    problem::{Code, Problem},
+    sagas, steps,
+};
+
+/// How long requests in progress may go on once the server ends.
+const ENDING: Duration = Duration::from_secs(10);
+
+/// Everything that the API answers, with its layers.
+pub fn router(state: ApiState) -> Router {
+    let closed = OpenApiRouter::new()
+        .merge(components::routes())
+        .merge(steps::routes())
+        .merge(definitions::routes())
+        .merge(sagas::routes())
+        .merge(droplets::routes())
+        .merge(inventory::routes())
+        .merge(findings::routes());
+    let open = OpenApiRouter::with_openapi(openapi::frame()).merge(health::routes());
+    let (closed, closed_document) = closed.split_for_parts();
+    let (open, document) = open.split_for_parts();
+    let document = openapi::complete(document.nest("/v1", closed_document)).to_json();
+    let document = Bytes::from(document.expect("the document has string keys only"));
+    let shown = get(move || async move {
+        let headers = [(CONTENT_TYPE, HeaderValue::from_static("application/json"))];
+        (headers, document).into_response()
+    });
+    open.nest("/v1", guarded(closed, &state))
+        .route("/openapi.json", shown)
+        .fallback(unknown_route)
+        .method_not_allowed_fallback(wrong_method)
+        .layer(CatchPanicLayer::custom(mapped::panicked))
+        .layer(TraceLayer::new_for_http().on_failure(()))
+        .layer(PropagateRequestIdLayer::x_request_id())
+        .layer(SetRequestIdLayer::x_request_id(MakeRequestUuid))
+        .with_state(state)
+}
+
+/// Routes that need the token, their unknown neighbours included. Who has no token takes nobody's place.
+fn guarded(routes: Router<ApiState>, state: &ApiState) -> Router<ApiState> {
+    routes
+        .fallback(unknown_route)
+        .method_not_allowed_fallback(wrong_method)
+        .layer(from_fn_with_state(state.clone(), shed))
+        .layer(from_fn_with_state(state.clone(), auth::require_token))
+}
+
+/// Bounds what is worked on at once: who comes too many is told so before anything is kept in memory.
+async fn shed(State(state): State<ApiState>, request: Request, next: Next) -> Result<Response, Problem> {
+    let permit = state.request_permit()?;
+    let response = next.run(request).await;
+    drop(permit);
+    Ok(response)
+}
+
+async fn unknown_route(method: Method, uri: Uri) -> Problem {
+    let path = uri.path();
+    Problem::new(
+        Code::UnknownRoute,
+        format!("{method} {path}: there is nothing at this path; /openapi.json has what there is"),
+    )
+}
+
+async fn wrong_method(method: Method, uri: Uri) -> Problem {
+    let path = uri.path();
+    Problem::new(
+        Code::MethodNotAllowed,
+        format!("{method} is not for {path}; the header allow names what is"),
+    )
+}
+
+/// Serves until `shutdown` comes true; then waiting requests are answered, and others have 10 s.
+pub async fn serve(
+    listener: TcpListener,
+    state: ApiState,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> io::Result<()> {
+    serve_router(listener, router(state.clone()), state, shutdown).await
+}
+
+/// Like [`serve`], with other routes beside the API's own.
+pub async fn serve_router(
+    listener: TcpListener,
+    router: Router,
+    state: ApiState,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> io::Result<()> {
+    let listener = listener.tap_io(|stream| {
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%error, "a connection keeps its delay");
+        }
+    });
+    let (told, ending) = tokio::sync::oneshot::channel::<()>();
+    let closing = async move {
+        shutdown.await;
+        state.close();
+        // Nobody listens any more when the server has ended by itself.
+        let _ = told.send(());
+    };
+    let server = axum::serve(listener, router).with_graceful_shutdown(closing);
+    let cut = async move {
+        if ending.await.is_ok() {
+            tokio::time::sleep(ENDING).await;
+        } else {
+            std::future::pending::<()>().await;
+        }
+    };
+    tokio::select! {
+        ended = server => ended,
+        () = cut => Ok(()),
+    }
+}

@@ -1,0 +1,104 @@
+//! What every handler shares: the engine, the admin token's hash, and the limits on what is done at once.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::CancellationToken;
+
+use super::problem::{Code, Problem};
+use crate::{
+    engine::{Engine, SagaRow, Store, StoreError},
+    saga::SagaId,
+};
+
+/// Most requests that are worked on at once; more are told to come back.
+pub const MAX_REQUESTS: usize = 1_024;
+/// Most requests that wait for a saga at once; more are answered at once, without waiting.
+pub const MAX_WAITS: usize = 4_096;
+/// Most uploads at once, each of which holds its component in memory; more wait.
+pub const MAX_UPLOADS: usize = 2;
+
+#[derive(Clone)]
+pub struct ApiState(Arc<Inner>);
+
+struct Inner {
+    engine: Arc<Engine>,
+    admin_token_hash: String,
+    replaces: bool,
+    requests: Arc<Semaphore>,
+    waits: Arc<Semaphore>,
+    uploads: Arc<Semaphore>,
+    closing: CancellationToken,
+}
+
+impl ApiState {
+    /// `admin_token_hash`: as [`token_hash`](super::token_hash) makes it. `replaces`: a version may come again with other
+    /// bytes, which only development wants.
+    pub fn new(engine: Arc<Engine>, admin_token_hash: String, replaces: bool) -> ApiState {
+        ApiState(Arc::new(Inner {
+            engine,
+            admin_token_hash,
+            replaces,
+            requests: Arc::new(Semaphore::new(MAX_REQUESTS)),
+            waits: Arc::new(Semaphore::new(MAX_WAITS)),
+            uploads: Arc::new(Semaphore::new(MAX_UPLOADS)),
+            closing: CancellationToken::new(),
+        }))
+    }
+
+    pub(super) fn engine(&self) -> &Arc<Engine> {
+        &self.0.engine
+    }
+
+    pub(super) fn store(&self) -> &dyn Store {
+        self.0.engine.store().as_ref()
+    }
+
+    pub(super) fn admin_token_hash(&self) -> &str {
+        &self.0.admin_token_hash
+    }
+
+    pub(super) fn replaces(&self) -> bool {
+        self.0.replaces
+    }
+
+    /// The server ends: nobody waits any longer.
+    pub(super) fn close(&self) {
+        self.0.closing.cancel();
+    }
+
+    pub(super) fn request_permit(&self) -> Result<OwnedSemaphorePermit, Problem> {
+        self.0.requests.clone().try_acquire_owned().map_err(|_| {
+            let detail = format!("{MAX_REQUESTS} requests are being worked on; nothing was done, ask again");
+            Problem::new(Code::Overloaded, detail).retry_after(1)
+        })
+    }
+
+    pub(super) async fn upload_permit(&self, within: Duration) -> Result<OwnedSemaphorePermit, Problem> {
+        let permit = tokio::time::timeout(within, self.0.uploads.clone().acquire_owned()).await;
+        match permit {
+            Ok(Ok(permit)) => Ok(permit),
+            Ok(Err(_)) | Err(_) => {
+                let detail = format!("{MAX_UPLOADS} uploads are being taken; nothing was done, ask again");
+                Err(Problem::new(Code::Overloaded, detail).retry_after(5))
+            }
+        }
+    }
+
+    /// The saga's row once its revision differs from `revision` (`None`: once it rests), or as it is when the time is up,
+    /// the server ends, or too many wait already.
+    pub(super) async fn wait(
+        &self,
+        saga: SagaId,
+        revision: Option<u64>,
+        wait: Duration,
+    ) -> Result<Option<SagaRow>, StoreError> {
+        let Ok(_permit) = self.0.waits.clone().try_acquire_owned() else {
+            return self.store().saga(saga).await;
+        };
+        tokio::select! {
+            row = self.0.engine.wait(saga, revision, wait) => row,
+            () = self.0.closing.cancelled() => self.store().saga(saga).await,
+        }
+    }
+}
