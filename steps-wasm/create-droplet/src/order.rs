@@ -45,7 +45,7 @@ fn tags(settings: &Settings, call: &Invocation) -> Result<Vec<String>, Stop> {
         call.resource_tag.clone(),
     ];
     for tag in items(settings, "droplet_tags").iter().filter_map(Value::as_str) {
-        if claims_ours(tag, &call.resource_tag) {
+        if claims_ours(tag) {
             return Err(permanent(
                 "reserved-tag",
                 format!("droplet_tags: {tag} begins like a tag of the host's own"),

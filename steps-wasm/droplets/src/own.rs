@@ -9,11 +9,10 @@ use guest::{Host, Stop};
 use crate::cloud::{Cloud, SHARED_TAG, stop_reading};
 use crate::row::PROVIDER;
 
-/// Whether a tag is one that only sagas put on droplets. Resource tags of all steps share what stands before the first dash.
-pub fn claims_ours(tag: &str, resource_tag: &str) -> bool {
+/// Whether a tag is one that only sagas put on droplets: the shared one, those that name a saga, and resource tags.
+pub fn claims_ours(tag: &str) -> bool {
     let tag = tag.to_ascii_lowercase();
-    let resource_prefix = resource_tag.split_inclusive('-').next().unwrap_or(resource_tag);
-    tag == SHARED_TAG || tag.starts_with("arcadia-") || tag.starts_with(&resource_prefix.to_ascii_lowercase())
+    tag == SHARED_TAG || tag.starts_with("arcadia-")
 }
 
 /// What one look found.
@@ -42,7 +41,7 @@ pub fn look(
         for droplet in cloud.list_droplets_by_name(name).map_err(stop)? {
             if droplet.has_tag(resource_tag) {
                 found.carriers.push(droplet);
-            } else if !is_claimed(&droplet, resource_tag) && !is_known(host, droplet.id)? {
+            } else if !is_claimed(&droplet) && !is_known(host, droplet.id)? {
                 found.candidates.push(droplet);
             }
         }
@@ -55,12 +54,8 @@ pub fn look(
     Ok(found)
 }
 
-fn is_claimed(droplet: &Droplet, resource_tag: &str) -> bool {
-    droplet
-        .tags
-        .iter()
-        .flatten()
-        .any(|tag| claims_ours(tag, resource_tag))
+fn is_claimed(droplet: &Droplet) -> bool {
+    droplet.tags.iter().flatten().any(|tag| claims_ours(tag))
 }
 
 fn is_known(host: &dyn Host, id: i64) -> Result<bool, Stop> {
@@ -97,13 +92,13 @@ mod tests {
         for tag in [
             "managed-by-arcadia-cloud",
             "Arcadia-Saga-1234abcd",
-            "R-other",
-            "r-mine",
+            "ARCADIA-R-K3V",
+            "arcadia-r-other",
         ] {
-            assert!(claims_ours(tag, "r-mine"), "{tag}");
+            assert!(claims_ours(tag), "{tag}");
         }
-        for tag in ["web", "managed-by-terraform", "rr-mine", "prod:r-mine"] {
-            assert!(!claims_ours(tag, "r-mine"), "{tag}");
+        for tag in ["web", "managed-by-terraform", "arcadia", "prod:arcadia-r-k3v"] {
+            assert!(!claims_ours(tag), "{tag}");
         }
     }
 }
