@@ -1,5 +1,6 @@
 //! Integration tests: one binary, a module per topic.
 
+mod saga_core;
 mod simulator;
 mod simulator_faults;
 mod simulator_holds;

@@ -491,16 +491,18 @@ fn fail(saga: &mut Saga, step: StepIndex, work: Work, failure: Failure, unfinish
     turn(saga, turning, now_ms);
 }
 
-/// From here the saga only goes back: stuck steps are stuck no longer, they are to be undone.
+/// From here the saga only goes back: stuck steps are stuck no longer, they are to be undone. What is stuck now took host
+/// after host down (past a pivot nothing turns), so nobody knows how its last call ended; `compensate` is other code, and gets
+/// takeovers of its own.
 fn turn(saga: &mut Saga, turning: Turning, now_ms: i64) {
     saga.turning = Some(turning);
+    saga.takeovers = 0;
     for state in &mut saga.steps {
         match state {
-            StepState::RunStuck { failure, saved } => {
-                let verdict = Verdict::Failed(failure.clone());
+            StepState::RunStuck { saved, .. } => {
                 *state = StepState::Ran(RunEnd {
-                    verdict,
-                    saved: saved.clone(),
+                    verdict: Verdict::Unfinished,
+                    saved: saved.take(),
                 });
             }
             StepState::Running(work) => work.wake_ms = work.wake_ms.min(now_ms),

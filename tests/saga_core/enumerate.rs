@@ -1,0 +1,173 @@
+//! Every reachable state of every plan of one, two and three steps, with every event.
+
+use std::collections::{HashSet, VecDeque};
+
+use arcadia::saga::{
+    CallEnd, Command, Event, Json, Outcome, Phase, RunEnd, Saga, SagaId, Status, StepState, Turning, Verdict,
+    apply, wanted,
+};
+use uuid::Uuid;
+
+use super::{
+    invariants::{check_state, check_transition, expected_refusal},
+    plans::{Shape, every_shape, is_sequence, plan},
+    space::{COMPENSATE, RUN, START_MS, canonical, every_event, failure, late, on_time},
+};
+
+#[derive(Default)]
+struct Counts {
+    plans: u64,
+    sequences: u64,
+    states: u64,
+    changed: u64,
+    unchanged: u64,
+    illegal: u64,
+}
+
+#[test]
+fn every_event_in_every_reachable_state_of_small_plans_is_a_new_state_or_refused() {
+    for size in 1..=3 {
+        let mut counts = Counts::default();
+        for shapes in every_shape(size) {
+            counts.plans += 1;
+            counts.sequences += u64::from(is_sequence(&shapes));
+            explore(&shapes, &mut counts);
+        }
+        println!(
+            "plans of {size} steps: {} ({} of them sequences); {} reachable states x events: {} new states, {} \
+             without change, {} refused",
+            counts.plans, counts.sequences, counts.states, counts.changed, counts.unchanged, counts.illegal
+        );
+        assert!(counts.plans >= 4 && counts.changed > 0 && counts.illegal > 0);
+    }
+}
+
+fn explore(shapes: &[Shape], counts: &mut Counts) {
+    let events = every_event(shapes.len());
+    let first = Saga::accept(
+        SagaId(Uuid::from_u128(1)),
+        plan(shapes, RUN, COMPENSATE),
+        START_MS,
+    );
+    check_state(&first, &|| format!("\n{first:?}"));
+    let mut seen: HashSet<Vec<u32>> = HashSet::new();
+    let mut queue = VecDeque::from([canonical(first)]);
+    seen.insert(key(&queue[0]));
+    while let Some(saga) = queue.pop_front() {
+        counts.states += 1;
+        for scheduler in [lucky, unlucky, tardy] {
+            comes_to_rest(&saga, scheduler);
+        }
+        for (event, moment) in &events {
+            match apply(&saga, event.clone(), *moment) {
+                Err(refusal) => {
+                    assert_eq!(
+                        Some(refusal),
+                        expected_refusal(&saga, event),
+                        "{event:?}\n{saga:?}"
+                    );
+                    counts.illegal += 1;
+                }
+                Ok((next, commands)) => {
+                    assert_eq!(None, expected_refusal(&saga, event), "{event:?}\n{saga:?}");
+                    check_transition(&saga, event, &next, &commands);
+                    if next == saga {
+                        counts.unchanged += 1;
+                        continue;
+                    }
+                    counts.changed += 1;
+                    let next = canonical(next);
+                    if seen.insert(key(&next)) {
+                        queue.push_back(next);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// All that tells canonical states of one plan apart.
+fn key(saga: &Saga) -> Vec<u32> {
+    let verdict = |run: &RunEnd| match run.verdict {
+        Verdict::Succeeded(_) => 0,
+        Verdict::Failed(_) => 1,
+        Verdict::Unfinished => 2,
+    };
+    let turning = match saga.turning {
+        None => 0,
+        Some(Turning::Failure { .. }) => 1,
+        Some(Turning::Cancel { .. }) => 2,
+    };
+    let abandoned = saga.status == Status::Abandoned;
+    let mut key = vec![
+        u32::from(abandoned),
+        turning,
+        u32::from(saga.pivot_passed),
+        saga.takeovers,
+    ];
+    key.extend(saga.steps.iter().map(|state| match state {
+        StepState::Pending => 0,
+        StepState::RunStuck { .. } => 1,
+        StepState::Running(work) => 100 + work.attempt,
+        StepState::Ran(run) => 10 + verdict(run),
+        StepState::Undoing { run, .. } => 20 + verdict(run),
+        StepState::UndoStuck { run, .. } => 30 + verdict(run),
+        StepState::Undone { run } => 40 + verdict(run),
+    }));
+    key
+}
+
+/// A scheduler that carries out every want, calls ending as `end` says, always comes to a status that needs nothing more.
+fn comes_to_rest(saga: &Saga, end: fn(Phase) -> (Outcome, bool)) {
+    let mut saga = saga.clone();
+    // A step takes at most two attempts and one undo.
+    for _ in 0..4 * saga.steps.len() + 1 {
+        let Some(want) = wanted(&saga).pop() else {
+            assert!(
+                saga.status.is_final() || saga.status == Status::NeedsAttention,
+                "{saga:?}"
+            );
+            return;
+        };
+        let (event, moment) = match want {
+            Command::Settle { step } => (Event::RunSettled { step }, on_time()),
+            Command::Call { step, phase, .. } => {
+                let (outcome, is_late) = end(phase);
+                let end = CallEnd {
+                    outcome,
+                    starved: false,
+                };
+                let event = match phase {
+                    Phase::Run => Event::RunReturned { step, end },
+                    Phase::Compensate => Event::UndoReturned { step, end },
+                };
+                (event, if is_late { late() } else { on_time() })
+            }
+            Command::FreeKeys { .. } | Command::Rest(_) => panic!("not a want: {want:?}"),
+        };
+        saga = canonical(apply(&saga, event, moment).expect("what is wanted is legal").0);
+    }
+    panic!("it never comes to rest: {saga:?}");
+}
+
+fn lucky(_: Phase) -> (Outcome, bool) {
+    (Outcome::Done(Json::trusted("1")), false)
+}
+
+/// Calls of `run` break until nothing is left to try; the undo works.
+fn unlucky(phase: Phase) -> (Outcome, bool) {
+    match phase {
+        Phase::Run => (Outcome::Trap(failure()), false),
+        Phase::Compensate => lucky(phase),
+    }
+}
+
+/// Nothing is ever done within its total time.
+fn tardy(_: Phase) -> (Outcome, bool) {
+    let again = Outcome::Again {
+        after_ms: 1,
+        saved: None,
+        progress: None,
+    };
+    (again, true)
+}

@@ -1,0 +1,306 @@
+//! What holds of every transition, whatever the plan.
+
+use arcadia::saga::{
+    Command, Event, IllegalEvent, Phase, RunEnd, Saga, Status, StepState, Turning, Verdict, wanted,
+};
+
+/// Panics, naming what is broken, unless `before` may become `after` by `event`.
+pub fn check_transition(before: &Saga, event: &Event, after: &Saga, commands: &[Command]) {
+    let seen = || format!("\nbefore {before:?}\nevent {event:?}\nafter {after:?}\ncommands {commands:?}");
+    let mut same = after.clone();
+    same.revision = before.revision;
+    let changed = same != *before;
+    assert_eq!(
+        after.revision,
+        before.revision + u64::from(changed),
+        "revision{}",
+        seen()
+    );
+    assert_eq!(
+        (after.id, &after.plan),
+        (before.id, &before.plan),
+        "identity{}",
+        seen()
+    );
+    assert!(
+        !before.status.is_final(),
+        "a saga that has ended changes no more{}",
+        seen()
+    );
+    assert!(
+        before.turning.is_none() || after.turning == before.turning,
+        "it turns once{}",
+        seen()
+    );
+    assert!(
+        !before.pivot_passed || after.pivot_passed,
+        "a pivot stays passed{}",
+        seen()
+    );
+    assert!(
+        changed || commands.is_empty(),
+        "nothing changed, nothing is wanted{}",
+        seen()
+    );
+    for step in 0..after.steps.len() {
+        check_step(before, after, step, &seen);
+    }
+    check_state(after, &seen);
+    check_commands(before, event, after, commands, &seen);
+}
+
+/// What holds of every state by itself.
+pub fn check_state(saga: &Saga, seen: &dyn Fn() -> String) {
+    let any = |matches: fn(&StepState) -> bool| saga.steps.iter().any(matches);
+    let all = |matches: fn(&StepState) -> bool| saga.steps.iter().all(matches);
+    let stuck = any(|state| matches!(state, StepState::RunStuck { .. } | StepState::UndoStuck { .. }));
+    let working = any(|state| matches!(state, StepState::Running(_) | StepState::Undoing { .. }));
+    let turned = saga.turning.is_some();
+    assert!(
+        !(saga.pivot_passed && turned),
+        "past a pivot nothing turns{}",
+        seen()
+    );
+    assert_eq!(
+        saga.status == Status::Completed,
+        !turned && all(succeeded) && saga.status != Status::Abandoned,
+        "completed when, and only when, every step succeeded{}",
+        seen()
+    );
+    let nothing_left = all(|state| matches!(state, StepState::Pending | StepState::Undone { .. }));
+    let ended_back = matches!(saga.status, Status::Compensated | Status::Cancelled);
+    assert_eq!(
+        ended_back,
+        turned && nothing_left,
+        "back at the start when, and only when, all is undone{}",
+        seen()
+    );
+    match &saga.turning {
+        Some(Turning::Cancel { .. }) => assert_ne!(saga.status, Status::Compensated, "cancelled{}", seen()),
+        Some(Turning::Failure { .. }) => assert_ne!(saga.status, Status::Cancelled, "compensated{}", seen()),
+        None => assert_ne!(
+            saga.status,
+            Status::Compensating,
+            "it goes back for a reason{}",
+            seen()
+        ),
+    }
+    assert!(
+        !turned || saga.status != Status::Running,
+        "a turned saga does not run{}",
+        seen()
+    );
+    if saga.status != Status::Abandoned {
+        assert_eq!(
+            saga.status == Status::NeedsAttention,
+            stuck && !working,
+            "it needs a person when, and only when, something is stuck and nothing else goes on{}",
+            seen()
+        );
+    }
+    let rests = saga.status.is_final() || saga.status == Status::NeedsAttention;
+    assert_eq!(
+        rests,
+        wanted(saga).is_empty(),
+        "it rests, or wants something{}",
+        seen()
+    );
+    assert!(!rests || !working, "nothing works at rest{}", seen());
+    for (step, state) in saga.steps.iter().enumerate() {
+        let plan = &saga.plan.steps[step];
+        let before_done = plan
+            .after
+            .iter()
+            .all(|&before| succeeded_once(&saga.steps[before]));
+        assert!(
+            *state == StepState::Pending || before_done,
+            "step {step} began too early{}",
+            seen()
+        );
+        let undo = matches!(state, StepState::Undoing { .. } | StepState::UndoStuck { .. });
+        assert!(
+            !undo || (turned && plan.compensated),
+            "step {step} is undone without need{}",
+            seen()
+        );
+        if undo || matches!(state, StepState::Undone { .. }) {
+            let free = saga
+                .plan
+                .behind(step)
+                .all(|behind| matches!(saga.steps[behind], StepState::Pending | StepState::Undone { .. }));
+            assert!(free, "step {step} is undone before what stands on it{}", seen());
+        }
+    }
+}
+
+fn check_step(before: &Saga, after: &Saga, step: usize, seen: &dyn Fn() -> String) {
+    let (old, new) = (&before.steps[step], &after.steps[step]);
+    if old == new {
+        return;
+    }
+    if matches!(new, StepState::Running(_)) && !matches!(old, StepState::Running(_)) {
+        assert!(
+            after.turning.is_none(),
+            "step {step} starts after the turning{}",
+            seen()
+        );
+    }
+    let legal = match (old, new) {
+        (StepState::Pending, StepState::Running(_))
+        | (StepState::Running(_), StepState::Running(_) | StepState::RunStuck { .. })
+        | (StepState::RunStuck { .. }, StepState::Running(_)) => true,
+        // The undo may begin in the same transition in which the call ends.
+        (
+            StepState::Running(_) | StepState::RunStuck { .. },
+            StepState::Ran(_) | StepState::Undoing { .. } | StepState::Undone { .. },
+        ) => true,
+        (StepState::Ran(run), StepState::Undoing { run: kept, .. } | StepState::Undone { run: kept })
+        | (
+            StepState::Undoing { run, .. },
+            StepState::Undoing { run: kept, .. }
+            | StepState::UndoStuck { run: kept, .. }
+            | StepState::Undone { run: kept },
+        )
+        | (StepState::UndoStuck { run, .. }, StepState::Undoing { run: kept, .. }) => run == kept,
+        _ => false,
+    };
+    assert!(legal, "step {step} jumps{}", seen());
+}
+
+/// Wants are announced when they are new, and a rest once.
+fn check_commands(
+    before: &Saga,
+    event: &Event,
+    after: &Saga,
+    commands: &[Command],
+    seen: &dyn Fn() -> String,
+) {
+    let (old, new) = (wanted(before), wanted(after));
+    for want in &new {
+        let step = match want {
+            Command::Call { step, .. } | Command::Settle { step } => *step,
+            Command::FreeKeys { .. } | Command::Rest(_) => panic!("not a want: {want:?}{}", seen()),
+        };
+        let moved = before.steps[step] != after.steps[step];
+        if !old.contains(want) || (moved && matches!(want, Command::Call { .. })) {
+            assert!(commands.contains(want), "{want:?} is not announced{}", seen());
+        }
+    }
+    for command in commands {
+        match command {
+            Command::Call { .. } | Command::Settle { .. } => {
+                assert!(new.contains(command), "{command:?} is not wanted{}", seen());
+            }
+            Command::FreeKeys { step, phase } => {
+                let was_stuck = match phase {
+                    Phase::Run => matches!(before.steps[*step], StepState::RunStuck { .. }),
+                    Phase::Compensate => matches!(before.steps[*step], StepState::UndoStuck { .. }),
+                };
+                assert!(
+                    was_stuck && *event == Event::Retried,
+                    "{command:?} frees keys{}",
+                    seen()
+                );
+            }
+            Command::Rest(status) => {
+                assert!(
+                    *status == after.status && before.status != *status && new.is_empty(),
+                    "{command:?}{}",
+                    seen()
+                );
+            }
+        }
+    }
+    let rests = after.status.is_final() || after.status == Status::NeedsAttention;
+    let announced = commands.contains(&Command::Rest(after.status));
+    assert_eq!(
+        announced,
+        rests && after.status != before.status,
+        "the rest is announced once{}",
+        seen()
+    );
+    if *event == Event::Retried {
+        let stuck =
+            |state: &&StepState| matches!(state, StepState::RunStuck { .. } | StepState::UndoStuck { .. });
+        let freed = commands
+            .iter()
+            .filter(|command| matches!(command, Command::FreeKeys { .. }))
+            .count();
+        assert_eq!(
+            freed,
+            before.steps.iter().filter(stuck).count(),
+            "keys of what was stuck{}",
+            seen()
+        );
+    }
+}
+
+/// Which pairs are refused, written from the table of DESIGN's verbs and not from the code.
+pub fn expected_refusal(saga: &Saga, event: &Event) -> Option<IllegalEvent> {
+    let ended = saga.status.is_final();
+    let step_is = |step: usize, matches: fn(&StepState) -> bool| saga.steps.get(step).is_some_and(matches);
+    let running = |step: usize| step_is(step, |state| matches!(state, StepState::Running(_)));
+    let undoing = |step: usize| step_is(step, |state| matches!(state, StepState::Undoing { .. }));
+    let out_of_place = Some(IllegalEvent::OutOfPlace);
+    match event {
+        Event::RunReturned { step, .. } => {
+            if running(*step) {
+                None
+            } else {
+                out_of_place
+            }
+        }
+        Event::RunSettled { step } => {
+            if running(*step) && saga.turning.is_some() {
+                None
+            } else {
+                out_of_place
+            }
+        }
+        Event::UndoReturned { step, .. } => {
+            if undoing(*step) {
+                None
+            } else {
+                out_of_place
+            }
+        }
+        Event::PivotPassed { step } => {
+            if !running(*step) {
+                out_of_place
+            } else if saga.turning.is_some() {
+                Some(IllegalEvent::Turned)
+            } else if saga.plan.steps[*step].pivot {
+                None
+            } else {
+                out_of_place
+            }
+        }
+        Event::CancelRequested { .. } if ended => Some(IllegalEvent::Ended),
+        Event::CancelRequested { .. } => saga.pivot_passed.then_some(IllegalEvent::PivotPassed),
+        Event::Retried | Event::Abandoned => {
+            (saga.status != Status::NeedsAttention).then_some(IllegalEvent::NotStuck)
+        }
+        Event::TakenOver { .. } => ended.then_some(IllegalEvent::Ended),
+    }
+}
+
+fn succeeded(state: &StepState) -> bool {
+    matches!(
+        state,
+        StepState::Ran(RunEnd {
+            verdict: Verdict::Succeeded(_),
+            ..
+        })
+    )
+}
+
+/// Succeeded, whatever became of it later.
+fn succeeded_once(state: &StepState) -> bool {
+    match state {
+        StepState::Ran(run)
+        | StepState::Undoing { run, .. }
+        | StepState::UndoStuck { run, .. }
+        | StepState::Undone { run } => matches!(run.verdict, Verdict::Succeeded(_)),
+        StepState::Pending | StepState::Running(_) | StepState::RunStuck { .. } => false,
+    }
+}

@@ -1,0 +1,8 @@
+//! The pure core against everything that can happen to it: small plans exhaustively, larger ones against a naive model.
+
+mod enumerate;
+mod generate;
+mod invariants;
+mod model;
+mod plans;
+mod space;
