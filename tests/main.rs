@@ -6,6 +6,9 @@ mod simulator_faults;
 mod simulator_holds;
 mod simulator_openapi;
 mod simulator_world_faults;
+// `cfg(test)` tells clippy that the helpers among the tests may unwrap, too.
+#[cfg(test)]
+mod store;
 mod support;
 
 mod step_components;

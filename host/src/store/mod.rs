@@ -20,6 +20,12 @@
 
 mod catalog;
 mod change;
+mod check;
+mod clock;
+mod inventory;
+mod memory;
+mod rows;
+mod sqlite;
 mod view;
 
 use std::sync::Arc;
@@ -31,6 +37,8 @@ pub use change::{
     Accept, Advance, Applied, Change, Checkpoint, Fence, HostId, Idempotency, NewEvent, NewFinding,
     RecordIntent,
 };
+pub use memory::MemoryStore;
+pub use sqlite::SqliteStore;
 pub use view::{
     Cursor, EventRow, FindingRow, Header, LoadedSaga, Page, ProvisionedRow, ResourceFilter, ResourceRow,
     SagaFilter, SagaRow, StepRow, Takeover,

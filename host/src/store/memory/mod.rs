@@ -1,0 +1,277 @@
+//! The store as a model: the contract in the simplest code that keeps it, with a clock that is moved by hand. Nothing
+//! survives the process. Tests compare the databases with it, and run the engine on it.
+
+mod apply;
+mod read;
+mod run;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicI64, Ordering},
+    },
+};
+
+use async_trait::async_trait;
+use uuid::Uuid;
+
+use self::run::Run;
+use super::{
+    Applied, Change, ChannelRow, ComponentRow, DefinitionRow, EventRow, FindingRow, HostId, LoadedSaga,
+    NewComponent, Page, ProvisionedRow, PutComponent, ResourceFilter, ResourceRow, SagaFilter, SagaRow,
+    StepRow, Store, StoreError, Takeover, inventory::Inventory,
+};
+use crate::saga::{IntentId, JournalRecord, Json, Phase, Plan, RecordState, ResourceKey, SagaId, StepIndex};
+
+pub struct MemoryStore {
+    now_ms: AtomicI64,
+    installation: Uuid,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    runs: BTreeMap<SagaId, Run>,
+    last_event: i64,
+    journal: BTreeMap<IntentId, JournalRecord>,
+    inventory: Inventory,
+    /// What each host was calling by its last heartbeat.
+    hosts: BTreeMap<Uuid, BTreeSet<SagaId>>,
+    /// Oldest first.
+    components: Vec<(ComponentRow, Arc<[u8]>)>,
+    channels: BTreeMap<(String, String), ChannelRow>,
+    /// Versions of a definition, oldest first.
+    definitions: BTreeMap<String, Vec<DefinitionRow>>,
+    admin_token_hash: Option<String>,
+}
+
+impl MemoryStore {
+    /// Its clock stands at `now_ms` until it is moved.
+    pub fn new(now_ms: i64) -> MemoryStore {
+        MemoryStore {
+            now_ms: AtomicI64::new(now_ms),
+            installation: Uuid::new_v4(),
+            state: Mutex::default(),
+        }
+    }
+
+    pub fn set_now_ms(&self, now_ms: i64) {
+        self.now_ms.store(now_ms, Ordering::SeqCst);
+    }
+
+    pub fn advance_ms(&self, by_ms: i64) {
+        self.now_ms.fetch_add(by_ms, Ordering::SeqCst);
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[async_trait]
+impl Store for MemoryStore {
+    fn now_ms(&self) -> i64 {
+        self.now_ms.load(Ordering::SeqCst)
+    }
+
+    fn installation(&self) -> Uuid {
+        self.installation
+    }
+
+    async fn commit(&self, changes: Vec<Change>) -> Result<Vec<Applied>, StoreError> {
+        let mut state = self.state();
+        Ok(changes.iter().map(|change| state.apply(change)).collect())
+    }
+
+    async fn open_host(&self, host: HostId) -> Result<Takeover, StoreError> {
+        Ok(self.state().take_over(host, self.now_ms()))
+    }
+
+    async fn heartbeat(&self, host: HostId, calling: &[SagaId]) -> Result<(), StoreError> {
+        match self.state().hosts.get_mut(&host.0) {
+            Some(set) => {
+                *set = calling.iter().copied().collect();
+                Ok(())
+            }
+            None => Err(StoreError::Refused(format!(
+                "host {host} has never opened this database"
+            ))),
+        }
+    }
+
+    async fn due(&self, host: HostId, until_ms: i64, limit: u32) -> Result<Vec<(SagaId, i64)>, StoreError> {
+        let state = self.state();
+        let mut due: Vec<(SagaId, i64)> = state
+            .runs
+            .values()
+            .filter(|run| run.fence.owner == host)
+            .filter_map(|run| Some((run.saga.id, run.wake_ms()?)))
+            .filter(|(_, wake_ms)| *wake_ms <= until_ms)
+            .collect();
+        due.sort_by_key(|(id, wake_ms)| (*wake_ms, *id));
+        due.truncate(limit as usize);
+        Ok(due)
+    }
+
+    async fn load(&self, saga: SagaId) -> Result<Option<LoadedSaga>, StoreError> {
+        Ok(self.state().runs.get(&saga).map(Run::loaded))
+    }
+
+    async fn journal_latest(
+        &self,
+        saga: SagaId,
+        step: StepIndex,
+        phase: Phase,
+        once_key: &str,
+    ) -> Result<Option<JournalRecord>, StoreError> {
+        let state = self.state();
+        let latest = state.journal.values().rev().find(|record| {
+            let intent = &record.intent;
+            (intent.saga, intent.step, intent.phase) == (saga, step, phase)
+                && intent.once_key.as_deref() == Some(once_key)
+                && !matches!(record.state, RecordState::Unsent { .. })
+        });
+        Ok(latest.cloned())
+    }
+
+    async fn journal(&self, saga: SagaId) -> Result<Vec<JournalRecord>, StoreError> {
+        let state = self.state();
+        let records = state.journal.values().filter(|record| record.intent.saga == saga);
+        Ok(records.cloned().collect())
+    }
+
+    async fn journal_record(&self, intent: IntentId) -> Result<Option<JournalRecord>, StoreError> {
+        Ok(self.state().journal.get(&intent).cloned())
+    }
+
+    async fn saga(&self, saga: SagaId) -> Result<Option<SagaRow>, StoreError> {
+        Ok(self.state().runs.get(&saga).map(Run::row))
+    }
+
+    async fn sagas(&self, filter: &SagaFilter, page: Page) -> Result<Vec<SagaRow>, StoreError> {
+        Ok(self.state().sagas(filter, &page))
+    }
+
+    async fn steps(&self, saga: SagaId) -> Result<Vec<StepRow>, StoreError> {
+        let state = self.state();
+        let run = state.runs.get(&saga);
+        Ok(run.map_or_else(Vec::new, |run| run.steps.values().cloned().collect()))
+    }
+
+    async fn events(&self, saga: SagaId, after: i64, limit: u32) -> Result<Vec<EventRow>, StoreError> {
+        let state = self.state();
+        let events = state.runs.get(&saga).into_iter().flat_map(|run| &run.events);
+        Ok(events
+            .filter(|event| event.id > after)
+            .take(limit as usize)
+            .cloned()
+            .collect())
+    }
+
+    async fn context(&self, saga: SagaId) -> Result<Vec<(String, String, Json)>, StoreError> {
+        let state = self.state();
+        let context = state.runs.get(&saga).into_iter().flat_map(|run| &run.context);
+        Ok(context
+            .map(|((scope, key), value)| (scope.clone(), key.clone(), value.clone()))
+            .collect())
+    }
+
+    async fn resource(&self, key: &ResourceKey) -> Result<Option<ResourceRow>, StoreError> {
+        self.resource_by_id(&key.resource_id()).await
+    }
+
+    async fn resource_by_id(&self, resource_id: &str) -> Result<Option<ResourceRow>, StoreError> {
+        Ok(self.state().inventory.resources.get(resource_id).cloned())
+    }
+
+    async fn resources(&self, filter: &ResourceFilter, page: Page) -> Result<Vec<ResourceRow>, StoreError> {
+        Ok(self.state().resources(filter, &page))
+    }
+
+    async fn provisioned(&self, resource_id: &str) -> Result<Vec<ProvisionedRow>, StoreError> {
+        let state = self.state();
+        let versions = state.inventory.provisioned.get(resource_id);
+        Ok(versions.into_iter().flatten().rev().cloned().collect())
+    }
+
+    async fn findings(
+        &self,
+        saga: Option<SagaId>,
+        open_only: bool,
+        page: Page,
+    ) -> Result<Vec<FindingRow>, StoreError> {
+        Ok(self.state().findings(saga, open_only, &page))
+    }
+
+    async fn put_component(
+        &self,
+        component: NewComponent,
+        replace: bool,
+    ) -> Result<PutComponent, StoreError> {
+        Ok(self.state().put_component(component, replace, self.now_ms()))
+    }
+
+    async fn component(&self, digest: &str) -> Result<Option<ComponentRow>, StoreError> {
+        Ok(self.state().component(digest).map(|(row, _)| row.clone()))
+    }
+
+    async fn component_bytes(&self, digest: &str) -> Result<Option<Arc<[u8]>>, StoreError> {
+        Ok(self.state().component(digest).map(|(_, bytes)| Arc::clone(bytes)))
+    }
+
+    async fn components(&self) -> Result<Vec<ComponentRow>, StoreError> {
+        Ok(self.state().components_by_name())
+    }
+
+    async fn channels(&self) -> Result<Vec<ChannelRow>, StoreError> {
+        Ok(self.state().channels.values().cloned().collect())
+    }
+
+    async fn set_channel(&self, channel: ChannelRow) -> Result<(), StoreError> {
+        let key = (channel.step.clone(), channel.channel.clone());
+        self.state().channels.insert(key, channel);
+        Ok(())
+    }
+
+    async fn definition(&self, name: &str) -> Result<Option<DefinitionRow>, StoreError> {
+        let state = self.state();
+        Ok(state
+            .definitions
+            .get(name)
+            .and_then(|versions| versions.last())
+            .cloned())
+    }
+
+    async fn definitions(&self) -> Result<Vec<DefinitionRow>, StoreError> {
+        let state = self.state();
+        Ok(state
+            .definitions
+            .values()
+            .filter_map(|versions| versions.last().cloned())
+            .collect())
+    }
+
+    async fn put_definition(
+        &self,
+        name: &str,
+        body: &Json,
+        built_in: bool,
+    ) -> Result<DefinitionRow, StoreError> {
+        Ok(self.state().put_definition(name, body, built_in, self.now_ms()))
+    }
+
+    async fn plan(&self, digest: &str) -> Result<Option<Arc<Plan>>, StoreError> {
+        let state = self.state();
+        let run = state.runs.values().find(|run| &*run.plan_digest == digest);
+        Ok(run.map(|run| Arc::clone(&run.saga.plan)))
+    }
+
+    async fn admin_token_hash(&self, if_missing: Option<&str>) -> Result<Option<String>, StoreError> {
+        let mut state = self.state();
+        if state.admin_token_hash.is_none() {
+            state.admin_token_hash = if_missing.map(str::to_owned);
+        }
+        Ok(state.admin_token_hash.clone())
+    }
+}

@@ -1,0 +1,129 @@
+//! Listings and the catalogue in the model.
+
+use std::{cmp::Reverse, sync::Arc};
+
+use super::State;
+use crate::{
+    saga::{Json, SagaId},
+    store::{
+        ComponentRow, DefinitionRow, FindingRow, NewComponent, Page, PutComponent, ResourceFilter,
+        ResourceRow, SagaFilter, SagaRow,
+    },
+};
+
+/// Newest first, from the page's cursor on.
+fn paged<T>(mut rows: Vec<T>, page: &Page, place: impl Fn(&T) -> (i64, String)) -> Vec<T> {
+    rows.sort_by_key(|row| Reverse(place(row)));
+    if let Some(after) = &page.after {
+        rows.retain(|row| place(row) < (after.at_ms, after.id.clone()));
+    }
+    rows.truncate(page.limit as usize);
+    rows
+}
+
+fn matches<T: PartialEq>(wanted: Option<&T>, found: Option<&T>) -> bool {
+    wanted.is_none_or(|wanted| found == Some(wanted))
+}
+
+impl State {
+    pub(super) fn sagas(&self, filter: &SagaFilter, page: &Page) -> Vec<SagaRow> {
+        let rows = self.runs.values().map(super::Run::row).filter(|row| {
+            let definition = row.definition.as_ref().map(|definition| &definition.name);
+            matches(filter.status.as_ref(), Some(&row.status))
+                && matches(filter.kind.as_ref(), Some(&row.kind))
+                && matches(filter.deployment_id.as_ref(), row.deployment_id.as_ref())
+                && matches(filter.definition.as_ref(), definition)
+        });
+        paged(rows.collect(), page, |row| (row.created_ms, row.id.to_string()))
+    }
+
+    pub(super) fn resources(&self, filter: &ResourceFilter, page: &Page) -> Vec<ResourceRow> {
+        let rows = self.inventory.resources.values().filter(|row| {
+            let key = &row.resource.key;
+            matches(filter.provider.as_ref(), Some(&key.provider))
+                && matches(filter.kind.as_ref(), Some(&key.kind))
+                && matches(filter.saga.as_ref(), Some(&row.saga))
+                && (filter.with_deleted || row.deleted_ms.is_none())
+        });
+        paged(rows.cloned().collect(), page, |row| {
+            (row.first_seen_ms, row.resource_id.clone())
+        })
+    }
+
+    pub(super) fn findings(&self, saga: Option<SagaId>, open_only: bool, page: &Page) -> Vec<FindingRow> {
+        let rows = self.inventory.findings.values().filter(|row| {
+            matches(saga.as_ref(), row.saga.as_ref()) && !(open_only && row.resolved_ms.is_some())
+        });
+        paged(rows.cloned().collect(), page, |row| {
+            (row.created_ms, row.id.clone())
+        })
+    }
+
+    pub(super) fn component(&self, digest: &str) -> Option<&(ComponentRow, Arc<[u8]>)> {
+        self.components.iter().find(|(row, _)| row.digest == digest)
+    }
+
+    pub(super) fn components_by_name(&self) -> Vec<ComponentRow> {
+        let mut rows: Vec<ComponentRow> = self.components.iter().map(|(row, _)| row.clone()).collect();
+        rows.sort_by_key(|row| (row.name.clone(), Reverse((row.uploaded_ms, row.digest.clone()))));
+        rows
+    }
+
+    pub(super) fn put_component(
+        &mut self,
+        component: NewComponent,
+        replace: bool,
+        now_ms: i64,
+    ) -> PutComponent {
+        if let Some((row, _)) = self.component(&component.digest) {
+            return PutComponent::Same(row.clone());
+        }
+        let namesake = self
+            .components
+            .iter()
+            .map(|(row, _)| row)
+            .filter(|row| row.name == component.name && row.version == component.version)
+            .max_by_key(|row| (row.uploaded_ms, row.digest.clone()));
+        if let Some(row) = namesake
+            && !replace
+        {
+            return PutComponent::VersionExists(row.clone());
+        }
+        let row = ComponentRow {
+            digest: component.digest,
+            name: component.name,
+            version: component.version,
+            manifest: component.manifest,
+            size_bytes: component.bytes.len() as u64,
+            built_in: component.built_in,
+            uploaded_by: component.uploaded_by,
+            uploaded_ms: now_ms,
+        };
+        self.components.push((row.clone(), component.bytes));
+        PutComponent::Added(row)
+    }
+
+    pub(super) fn put_definition(
+        &mut self,
+        name: &str,
+        body: &Json,
+        built_in: bool,
+        now_ms: i64,
+    ) -> DefinitionRow {
+        let versions = self.definitions.entry(name.to_owned()).or_default();
+        if let Some(newest) = versions.last()
+            && newest.body == *body
+        {
+            return newest.clone();
+        }
+        let row = DefinitionRow {
+            name: name.to_owned(),
+            version: versions.last().map_or(1, |newest| newest.version + 1),
+            body: body.clone(),
+            built_in,
+            created_ms: now_ms,
+        };
+        versions.push(row.clone());
+        row
+    }
+}

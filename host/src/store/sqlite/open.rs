@@ -1,0 +1,192 @@
+//! Opening the file: one host at a time, known settings, the newest schema.
+
+use std::{
+    fs::{File, TryLockError},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use sqlx::{
+    Connection as _, SqliteConnection, SqlitePool,
+    migrate::{MigrateError, Migrator},
+    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
+};
+use uuid::Uuid;
+
+use super::error::store_error;
+use crate::store::StoreError;
+
+static MIGRATIONS: Migrator = sqlx::migrate!("../migrations/sqlite");
+
+const READERS: u32 = 4;
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// 64 MiB, in the pragma's unit of -KiB.
+const WRITER_CACHE_KIB: &str = "-65536";
+/// Pages in the log before a commit also has to copy it into the file.
+const CHECKPOINT_PAGES: &str = "4000";
+
+/// The file, opened for this process alone.
+pub(super) struct Opened {
+    pub writer: SqliteConnection,
+    pub readers: SqlitePool,
+    pub installation: Uuid,
+    /// Held for as long as the store lives; the system releases it however the process ends.
+    pub lock: File,
+}
+
+pub(super) async fn open(path: &Path, now_ms: i64) -> Result<Opened, StoreError> {
+    let lock = lock(path)?;
+    let mut writer = SqliteConnection::connect_with(&writer_options(path))
+        .await
+        .map_err(|error| cannot_open(path, &error))?;
+    check_settings(&mut writer).await?;
+    MIGRATIONS.run(&mut writer).await.map_err(migrate_error)?;
+    let installation = installation(&mut writer, now_ms).await?;
+    let readers = SqlitePoolOptions::new()
+        .max_connections(READERS)
+        .connect_with(base_options(path).read_only(true))
+        .await
+        .map_err(store_error)?;
+    Ok(Opened {
+        writer,
+        readers,
+        installation,
+        lock,
+    })
+}
+
+fn lock(path: &Path) -> Result<File, StoreError> {
+    let mut lock_path = path.as_os_str().to_owned();
+    lock_path.push(".lock");
+    let lock_path = PathBuf::from(lock_path);
+    let refuse = |error: &std::io::Error| {
+        StoreError::Refused(format!(
+            "the lock file {} can't be used: {error}; check that its folder exists and is writable",
+            lock_path.display()
+        ))
+    };
+    let file = File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(&lock_path)
+        .map_err(|error| refuse(&error))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(StoreError::Refused(format!(
+            "another host has the database {} open; stop it first, or give this host a data folder of its own",
+            path.display()
+        ))),
+        Err(TryLockError::Error(error)) => Err(refuse(&error)),
+    }
+}
+
+fn base_options(path: &Path) -> SqliteConnectOptions {
+    SqliteConnectOptions::new()
+        .filename(path)
+        .busy_timeout(BUSY_TIMEOUT)
+        .foreign_keys(true)
+}
+
+fn writer_options(path: &Path) -> SqliteConnectOptions {
+    base_options(path)
+        .create_if_missing(true)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Full)
+        .pragma("cache_size", WRITER_CACHE_KIB)
+        .pragma("wal_autocheckpoint", CHECKPOINT_PAGES)
+}
+
+/// A setting that was asked for is not always one that is in force: a file system without shared memory has no WAL, and
+/// the library may be built to ignore others. Without these, a commit that was answered may be gone after a power cut.
+pub(super) async fn check_settings(connection: &mut SqliteConnection) -> Result<(), StoreError> {
+    let (journal_mode, synchronous, foreign_keys): (String, i64, i64) = sqlx::query_as(
+        "select journal_mode, synchronous, foreign_keys
+         from pragma_journal_mode, pragma_synchronous, pragma_foreign_keys",
+    )
+    .fetch_one(connection)
+    .await
+    .map_err(store_error)?;
+    let found =
+        format!("journal_mode={journal_mode}, synchronous={synchronous}, foreign_keys={foreign_keys}");
+    if found == WANTED_SETTINGS {
+        Ok(())
+    } else {
+        Err(StoreError::Refused(format!(
+            "the database works with {found}, but only {WANTED_SETTINGS} keeps what was promised; put it on a local \
+             file system"
+        )))
+    }
+}
+
+const WANTED_SETTINGS: &str = "journal_mode=wal, synchronous=2, foreign_keys=1";
+
+fn cannot_open(path: &Path, error: &sqlx::Error) -> StoreError {
+    StoreError::Refused(format!(
+        "the database {} can't be opened: {error}",
+        path.display()
+    ))
+}
+
+fn migrate_error(error: MigrateError) -> StoreError {
+    match error {
+        MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => store_error(error),
+        MigrateError::VersionMissing(version) | MigrateError::VersionTooNew(version, _) => {
+            StoreError::Refused(format!(
+                "the database has schema version {version}, which this program doesn't know; use the newer program \
+                 that made it"
+            ))
+        }
+        other => StoreError::Refused(format!("the database's schema is not this program's: {other}")),
+    }
+}
+
+async fn installation(writer: &mut SqliteConnection, now_ms: i64) -> Result<Uuid, StoreError> {
+    sqlx::query(
+        "insert into installation (only_row, id, epoch, made_ms) values (1, ?, ?, ?) on conflict do nothing",
+    )
+    .bind(Uuid::new_v4().to_string())
+    .bind(Uuid::new_v4().to_string())
+    .bind(now_ms)
+    .execute(&mut *writer)
+    .await
+    .map_err(store_error)?;
+    let id: String = sqlx::query_scalar("select id from installation")
+        .fetch_one(writer)
+        .await
+        .map_err(store_error)?;
+    id.parse().map_err(|error: uuid::Error| StoreError::Corrupt {
+        what: "the installation's id".to_owned(),
+        reason: error.to_string(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn refusal(options: SqliteConnectOptions) -> String {
+        let mut connection = SqliteConnection::connect_with(&options).await.unwrap();
+        match check_settings(&mut connection).await {
+            Err(StoreError::Refused(text)) => text,
+            other => panic!("expected a refusal, got {other:?}"),
+        }
+    }
+
+    #[tokio::test]
+    async fn settings_that_lose_commits_are_refused_by_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let options = || writer_options(&folder.path().join("a.db"));
+        let weak = refusal(options().synchronous(SqliteSynchronous::Normal)).await;
+        assert!(
+            weak.contains("works with journal_mode=wal, synchronous=1"),
+            "{weak}"
+        );
+        let no_keys = refusal(options().foreign_keys(false)).await;
+        assert!(no_keys.contains("foreign_keys=0"), "{no_keys}");
+        let no_log = refusal(options().journal_mode(SqliteJournalMode::Delete)).await;
+        assert!(no_log.contains("journal_mode=delete"), "{no_log}");
+        let mut connection = SqliteConnection::connect_with(&options()).await.unwrap();
+        check_settings(&mut connection).await.unwrap();
+    }
+}

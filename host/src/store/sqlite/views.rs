@@ -1,0 +1,146 @@
+//! Listings: newest first, by keyset, never by offset.
+
+use sqlx::{QueryBuilder, Sqlite, SqlitePool, sqlite::SqliteRow};
+
+use super::{error::store_error, record};
+use crate::{
+    saga::{ResourceKey, SagaId},
+    store::{FindingRow, Page, ProvisionedRow, ResourceFilter, ResourceRow, SagaFilter, SagaRow, StoreError},
+};
+
+/// A listing that is being put together: `select … where true`, then conditions, then the page.
+struct Listing(QueryBuilder<Sqlite>);
+
+impl Listing {
+    fn of(table: &str) -> Listing {
+        Listing(QueryBuilder::new(format!("select * from {table} where true")))
+    }
+
+    fn equal(&mut self, column: &str, value: Option<impl Into<String>>) {
+        if let Some(value) = value {
+            self.0.push(format!(" and {column} = ")).push_bind(value.into());
+        }
+    }
+
+    fn missing(&mut self, column: &str) {
+        self.0.push(format!(" and {column} is null"));
+    }
+
+    async fn page(
+        mut self,
+        readers: &SqlitePool,
+        time: &str,
+        id: &str,
+        page: Page,
+    ) -> Result<Vec<SqliteRow>, StoreError> {
+        if let Some(after) = page.after {
+            self.0
+                .push(format!(" and ({time}, {id}) < ("))
+                .push_bind(after.at_ms)
+                .push(", ")
+                .push_bind(after.id)
+                .push(")");
+        }
+        self.0
+            .push(format!(" order by {time} desc, {id} desc limit "))
+            .push_bind(page.limit);
+        self.0.build().fetch_all(readers).await.map_err(store_error)
+    }
+}
+
+fn all<T>(
+    what: &str,
+    rows: &[SqliteRow],
+    read: fn(&SqliteRow) -> Result<T, sqlx::Error>,
+) -> Result<Vec<T>, StoreError> {
+    rows.iter()
+        .map(|row| read(row).map_err(|error| corrupt(what, &error)))
+        .collect()
+}
+
+pub(super) fn corrupt(what: &str, error: &sqlx::Error) -> StoreError {
+    StoreError::Corrupt {
+        what: what.to_owned(),
+        reason: error.to_string(),
+    }
+}
+
+pub(super) async fn sagas(
+    readers: &SqlitePool,
+    filter: &SagaFilter,
+    page: Page,
+) -> Result<Vec<SagaRow>, StoreError> {
+    let mut listing = Listing::of("saga_runs");
+    listing.equal("status", filter.status.map(crate::saga::Status::as_str));
+    listing.equal("kind", filter.kind.map(crate::saga::Kind::as_str));
+    listing.equal("deployment_id", filter.deployment_id.as_deref());
+    listing.equal("definition_name", filter.definition.as_deref());
+    let rows = listing.page(readers, "created_ms", "id", page).await?;
+    all("a saga", &rows, record::saga)
+}
+
+pub(super) async fn resources(
+    readers: &SqlitePool,
+    filter: &ResourceFilter,
+    page: Page,
+) -> Result<Vec<ResourceRow>, StoreError> {
+    let mut listing = Listing::of("cloud_resources");
+    listing.equal("provider", filter.provider.as_deref());
+    listing.equal("kind", filter.kind.as_deref());
+    listing.equal("saga_id", filter.saga.map(|saga| saga.to_string()));
+    if !filter.with_deleted {
+        listing.missing("deleted_ms");
+    }
+    let rows = listing
+        .page(readers, "first_seen_ms", "resource_id", page)
+        .await?;
+    all("a resource", &rows, record::resource)
+}
+
+pub(super) async fn resource(
+    readers: &SqlitePool,
+    key: &ResourceKey,
+) -> Result<Option<ResourceRow>, StoreError> {
+    resource_by_id(readers, &key.resource_id()).await
+}
+
+pub(super) async fn resource_by_id(
+    readers: &SqlitePool,
+    resource_id: &str,
+) -> Result<Option<ResourceRow>, StoreError> {
+    let row = sqlx::query("select * from cloud_resources where resource_id = ?")
+        .bind(resource_id)
+        .fetch_optional(readers)
+        .await
+        .map_err(store_error)?;
+    row.map(|row| record::resource(&row).map_err(|error| corrupt(resource_id, &error)))
+        .transpose()
+}
+
+pub(super) async fn provisioned(
+    readers: &SqlitePool,
+    resource_id: &str,
+) -> Result<Vec<ProvisionedRow>, StoreError> {
+    let rows =
+        sqlx::query("select * from cloud_provisioned where resource_id = ? order by spec_version desc")
+            .bind(resource_id)
+            .fetch_all(readers)
+            .await
+            .map_err(store_error)?;
+    all(resource_id, &rows, record::provisioned)
+}
+
+pub(super) async fn findings(
+    readers: &SqlitePool,
+    saga: Option<SagaId>,
+    open_only: bool,
+    page: Page,
+) -> Result<Vec<FindingRow>, StoreError> {
+    let mut listing = Listing::of("findings");
+    listing.equal("saga_id", saga.map(|saga| saga.to_string()));
+    if open_only {
+        listing.missing("resolved_ms");
+    }
+    let rows = listing.page(readers, "created_ms", "id", page).await?;
+    all("a finding", &rows, record::finding)
+}
