@@ -284,3 +284,27 @@ async fn more_calls_than_places_wait_their_turn() {
         assert_eq!(ended.end.outcome, Outcome::Done(Json::trusted("{}")));
     }
 }
+
+/// 200,000 places would take more address space than a process has.
+#[tokio::test]
+async fn without_address_space_for_a_pool_calls_run_all_the_same() {
+    assert!(RUNTIME.is_pooled());
+    let runtime = Runtime::new(RuntimeOptions {
+        threads: 1,
+        max_calls: 200_000,
+        ..RuntimeOptions::default()
+    })
+    .unwrap();
+    assert!(!runtime.is_pooled());
+    let compile = |guest: Guest| runtime.compile(guest.wasm().into()).unwrap();
+    let host = || Arc::new(FakeHost::default());
+    let ended = runtime.call(&compile(Guest::default()), call(), host()).await;
+    assert_eq!(ended.end.outcome, Outcome::Done(Json::trusted("{}")));
+    let bomb = Guest::running(
+        "(loop $more (br_if $more (i32.ne (memory.grow (i32.const 16)) (i32.const -1)))) (unreachable)",
+    );
+    assert_eq!(
+        trap_code(runtime.call(&compile(bomb), call(), host()).await),
+        "memory-limit"
+    );
+}

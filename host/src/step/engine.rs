@@ -23,14 +23,15 @@ const TICK: Duration = Duration::from_millis(1);
 /// What stays in a pool's slot between calls, instead of going back to the system.
 const KEEP_RESIDENT_BYTES: usize = 64 << 10;
 
-/// With a pool of memories and stacks where the address space can be had, else without: slower, otherwise the same.
-pub(super) fn build(options: &RuntimeOptions) -> wasmtime::Result<Engine> {
+/// With a pool of memories and stacks where the address space can be had (then true), else without: slower, otherwise the
+/// same.
+pub(super) fn build(options: &RuntimeOptions) -> wasmtime::Result<(Engine, bool)> {
     let mut pooled = config();
     pooled.allocation_strategy(pool(options));
     match Engine::new(&pooled) {
         Ok(engine) => {
             tracing::debug!(slots = options.max_calls, "guests run in a pool of memories");
-            Ok(engine)
+            Ok((engine, true))
         }
         Err(error) => {
             tracing::warn!(
@@ -39,7 +40,7 @@ pub(super) fn build(options: &RuntimeOptions) -> wasmtime::Result<Engine> {
             );
             let mut single = config();
             single.allocation_strategy(InstanceAllocationStrategy::OnDemand);
-            Engine::new(&single)
+            Engine::new(&single).map(|engine| (engine, false))
         }
     }
 }

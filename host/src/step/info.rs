@@ -21,7 +21,7 @@ impl Host for GuestState {
         let call = self.enter("info.output-of")?;
         Ok(call
             .outputs
-            .get(&step.to_lowercase())
+            .get(&step.to_ascii_lowercase())
             .map(|output| output.as_str().to_owned()))
     }
 

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::{runtime::Handle, sync::Semaphore};
 use wasmtime::{
-    Engine, Store,
+    Engine, PoolConcurrencyLimitError, Store,
     component::{HasSelf, Linker},
 };
 
@@ -30,6 +30,7 @@ pub struct Runtime {
     threads: Option<tokio::runtime::Runtime>,
     guests: Handle,
     calls: Arc<Semaphore>,
+    pooled: bool,
     options: RuntimeOptions,
 }
 
@@ -44,7 +45,7 @@ pub enum RuntimeError {
 impl Runtime {
     /// Reserves address space for `max_calls` calls where it can be had, and starts the guests' threads.
     pub fn new(options: RuntimeOptions) -> Result<Arc<Runtime>, RuntimeError> {
-        let engine = engine::build(&options).map_err(RuntimeError::Engine)?;
+        let (engine, pooled) = engine::build(&options).map_err(RuntimeError::Engine)?;
         let linker = link(&engine).map_err(RuntimeError::Engine)?;
         let threads = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(options.threads.max(1))
@@ -68,8 +69,14 @@ impl Runtime {
             guests: threads.handle().clone(),
             threads: Some(threads),
             calls: Arc::new(Semaphore::new(options.max_calls as usize)),
+            pooled,
             options,
         }))
+    }
+
+    /// False: the address space for a pool was not to be had, and each call allocates its own memory, which is slower.
+    pub fn is_pooled(&self) -> bool {
+        self.pooled
     }
 
     /// Checks and compiles; the same bytes give the same answer. Blocks for as long as compiling takes (milliseconds to many
@@ -198,24 +205,23 @@ fn ended(
     answer: Option<wasmtime::Result<Result<types::Outcome, types::StepError>>>,
     store: Store<GuestState>,
 ) -> Ended {
-    let no_room = |outcome: &Outcome| matches!(outcome, Outcome::Transient { failure, .. } if failure.code == "no-room");
+    let no_room = matches!(&answer, Some(Err(error)) if error.is::<PoolConcurrencyLimitError>());
     let outcome = match answer {
         Some(Ok(answer)) => outcome::returned(answer),
         Some(Err(error)) => outcome::trapped(&error, &store.data().limiter),
         None => Outcome::Timeout,
     };
     let state = store.into_data();
+    let starved = no_room || state.starved();
+    let writes = match &outcome {
+        Outcome::Done(_) | Outcome::Again { .. } => state.into_writes(),
+        Outcome::Transient { .. } | Outcome::Permanent(_) | Outcome::Trap(_) | Outcome::Timeout => {
+            Writes::default()
+        }
+    };
     Ended {
-        end: CallEnd {
-            starved: state.starved() || no_room(&outcome),
-            outcome: outcome.clone(),
-        },
-        writes: match outcome {
-            Outcome::Done(_) | Outcome::Again { .. } => state.into_writes(),
-            Outcome::Transient { .. } | Outcome::Permanent(_) | Outcome::Trap(_) | Outcome::Timeout => {
-                Writes::default()
-            }
-        },
+        end: CallEnd { outcome, starved },
+        writes,
     }
 }
 
