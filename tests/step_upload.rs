@@ -208,3 +208,19 @@ async fn describe_has_little_time() {
         Err(DescribeError::Timeout)
     );
 }
+
+#[tokio::test]
+async fn a_manifest_that_asks_for_less_memory_than_the_component_begins_with_is_refused() {
+    let guest = Guest {
+        pages: 40,
+        manifest: r#"{"name":"guest","version":"1.2.3","limits":{"memory_bytes":2621439}}"#.to_owned(),
+        ..Guest::default()
+    };
+    let Err(DescribeError::Manifest(violations)) = RUNTIME.describe(&guest.compiled()).await else {
+        panic!("it was taken");
+    };
+    assert_eq!(
+        violations[0].to_string(),
+        "/limits/memory_bytes: expected at least 2621440, which describe alone uses"
+    );
+}

@@ -24,8 +24,9 @@ trap 'rm -rf "$scratch"' EXIT
 wit-bindgen c "$root/wit" --world step-component --out-dir "$scratch/bindings" >/dev/null
 
 core() { # folder
-    # A reactor has no main: the host calls its exports. The type of the world stands in the bindings' object file.
-    (cd "$here/$1" && "$zig" cc --target=wasm32-wasi -mexec-model=reactor -std=gnu23 -Os -s -I "$scratch/bindings" \
+    # A reactor has no main: the host calls its exports. The type of the world stands in the bindings' object file. The linker's
+    # own stack of 16 MiB would be more than the memory that the manifests ask for.
+    (cd "$here/$1" && "$zig" cc --target=wasm32-wasi -mexec-model=reactor -std=gnu23 -Os -s -Wl,-z,stack-size=131072 -I "$scratch/bindings" \
         step.c "$scratch/bindings/step_component.c" "$scratch/bindings/step_component_component_type.o" \
         -o "$scratch/$1.core.wasm")
 }

@@ -55,6 +55,10 @@ impl Limiter {
         }
     }
 
+    pub(super) fn memory_bytes(&self) -> usize {
+        self.memory.used
+    }
+
     /// The code and the words of a limit that denied a growth.
     pub(super) fn denied(&self) -> Option<(&'static str, String)> {
         if self.memory.denied {

@@ -9,7 +9,7 @@ use wasmtime::{
 };
 
 use super::{
-    Call, CallHost, CompileError, Compiled, DescribeError, Ended, Manifest, RuntimeOptions,
+    Call, CallHost, CompileError, Compiled, DescribeError, Ended, Manifest, RuntimeOptions, Violation,
     bindings::{StepComponent, arcadia::step::types},
     engine::{self, Ticker},
     invocation::{self, Request},
@@ -85,13 +85,14 @@ impl Runtime {
         Compiled::new(&self.linker, &wasm)
     }
 
-    /// Asks a component for its manifest, within 2 s and 128 MiB, with nothing to call but empty-handed WASI.
+    /// Asks a component for its manifest, within 2 s and 128 MiB, with nothing to call but empty-handed WASI. A manifest that
+    /// asks for less memory than the component begins with is refused: no call of it could succeed.
     pub async fn describe(&self, compiled: &Compiled) -> Result<Manifest, DescribeError> {
         let permit = self.permit().await;
         let state = GuestState::describing(DESCRIBE_MEMORY_BYTES.min(self.options.max_memory_bytes));
         let (pre, ticker) = (compiled.pre().clone(), self.ticker.clone());
         let mut store = self.store(state);
-        let text = AbortOnDrop::spawn(&self.guests, async move {
+        let (text, used_bytes) = AbortOnDrop::spawn(&self.guests, async move {
             let _permit = permit;
             let _running = ticker.running();
             let answer = async {
@@ -99,7 +100,7 @@ impl Runtime {
                 component.arcadia_step_step().call_describe(&mut store).await
             };
             match tokio::time::timeout(Duration::from_millis(DESCRIBE_MS), answer).await {
-                Ok(Ok(text)) => Ok(text),
+                Ok(Ok(text)) => Ok((text, store.data().limiter.memory_bytes())),
                 Ok(Err(error)) => Err(DescribeError::Trap(outcome::trap(&error, &store.data().limiter))),
                 Err(_) => Err(DescribeError::Timeout),
             }
@@ -107,7 +108,14 @@ impl Runtime {
         .await
         .map_err(|error| DescribeError::Trap(host_failure(&error)))??;
         let json = Json::parse(&text).map_err(DescribeError::Json)?;
-        Manifest::parse(&json).map_err(DescribeError::Manifest)
+        let manifest = Manifest::parse(&json).map_err(DescribeError::Manifest)?;
+        if used_bytes > self.memory_bytes(manifest.memory_bytes) {
+            return Err(DescribeError::Manifest(vec![Violation::new(
+                "/limits/memory_bytes",
+                format!("at least {used_bytes}, which describe alone uses"),
+            )]));
+        }
+        Ok(manifest)
     }
 
     /// Calls `run` or `compensate`. Waits for a free place first, which uses none of the call's time. Must be called within a tokio
@@ -116,12 +124,7 @@ impl Runtime {
     /// Dropping the future ends the guest within a millisecond or so, and with it what it asks of `host`.
     pub async fn call(&self, compiled: &Compiled, call: Call, host: Arc<dyn CallHost>) -> Ended {
         let permit = self.permit().await;
-        let memory_bytes = call
-            .memory_bytes
-            .map_or(self.options.memory_bytes, |bytes| {
-                usize::try_from(bytes).unwrap_or(usize::MAX)
-            })
-            .clamp(MIN_MEMORY_BYTES, self.options.max_memory_bytes);
+        let memory_bytes = self.memory_bytes(call.memory_bytes);
         let timeout = Duration::from_millis(call.call_timeout_ms);
         let (request, state) = invocation::split(call, host, Handle::current());
         let mut store = self.store(GuestState::calling(memory_bytes, state));
@@ -144,6 +147,15 @@ impl Runtime {
             },
             writes: Writes::default(),
         })
+    }
+
+    /// What a call may use, by what its manifest asks for.
+    fn memory_bytes(&self, asked: Option<u64>) -> usize {
+        asked
+            .map_or(self.options.memory_bytes, |bytes| {
+                usize::try_from(bytes).unwrap_or(usize::MAX)
+            })
+            .clamp(MIN_MEMORY_BYTES, self.options.max_memory_bytes)
     }
 
     async fn permit(&self) -> tokio::sync::OwnedSemaphorePermit {
