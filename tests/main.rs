@@ -2,6 +2,7 @@
 
 #![cfg(test)]
 
+mod catalog;
 mod cloud_bench;
 mod cloud_once;
 mod cloud_secrets;

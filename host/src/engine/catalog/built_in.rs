@@ -17,7 +17,13 @@ macro_rules! embedded {
     };
 }
 
-const COMPONENTS: &[(&str, &[u8])] = embedded![];
+const COMPONENTS: &[(&str, &[u8])] = embedded![
+    "create-droplet.wasm",
+    "wait-droplet-active.wasm",
+    "register-droplet.wasm",
+    "destroy-droplet.wasm",
+    "create-droplet-snapshot.wasm",
+];
 
 const DEFINITIONS: [(&str, &str); 3] = [
     (
@@ -105,6 +111,7 @@ mod tests {
         for (key, value) in [
             ("droplet_name", json!("under_score")),
             ("droplet_name", json!("-a")),
+            ("droplet_name", json!("a..b")),
             ("droplet_name", json!("a".repeat(256))),
             ("droplet_region", json!("")),
             ("droplet_size", json!(1)),

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     engine::Problem,
-    saga::id::sha256_hex,
+    saga::{Json, id::sha256_hex},
     step::{CompileError, Compiled, DescribeError, Violation, limits::MAX_COMPONENT_BYTES},
     store::{ChannelRow, ComponentRow, NewComponent, PutComponent, StoreError},
 };
@@ -100,8 +100,9 @@ impl Catalog {
         }
         for (name, body) in &built_in.definitions {
             let known = self.store.definition(name).await?;
-            if known.is_none_or(|row| row.built_in) {
-                self.store.put_definition(name, body, true).await?;
+            let value = body.to_value();
+            if known.is_none_or(|row| row.built_in && row.body.to_value() != value) {
+                self.store.put_definition(name, &Json::of(&value), true).await?;
             }
         }
         self.reload().await
