@@ -1,0 +1,183 @@
+//! One host in this process: data folder, store, steps, engine and HTTP API, started and ended in order.
+
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+
+use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
+
+use crate::{
+    api::{self, ApiState},
+    cli::{
+        data_folder::{AdminToken, DataFolder},
+        failure::CliError,
+    },
+    cloud::{ServiceConfig, Services},
+    engine::{
+        Engine, EngineOptions, Store,
+        catalog::{BuiltIn, Catalog},
+    },
+    step::{Runtime, RuntimeOptions},
+    store::SqliteStore,
+};
+
+/// How long calls and requests in progress may go on when the host is asked to end.
+const GRACE: Duration = Duration::from_secs(10);
+
+pub struct NodeOptions {
+    pub listen: SocketAddr,
+    pub data: PathBuf,
+    pub services: Vec<ServiceConfig>,
+    /// Whether an uploaded version may come again with other bytes.
+    pub allow_replace: bool,
+}
+
+/// What a host needs to run, opened but not at work yet: it has taken over no saga and answers no request.
+pub struct Prepared {
+    folder: DataFolder,
+    token: AdminToken,
+    store: Arc<dyn Store>,
+    listener: TcpListener,
+    url: String,
+    services: Services,
+    allow_replace: bool,
+}
+
+/// A host at work.
+pub struct Node {
+    pub url: String,
+    pub token: AdminToken,
+    folder: DataFolder,
+    engine: Arc<Engine>,
+    stop: oneshot::Sender<()>,
+    serving: JoinHandle<std::io::Result<()>>,
+}
+
+impl Prepared {
+    /// Opens folder, database and port. A second host on the same folder is refused here.
+    pub async fn open(options: NodeOptions) -> Result<Prepared, CliError> {
+        let folder = DataFolder::open(&options.data)?;
+        let store = SqliteStore::open(&folder.database())
+            .await
+            .map_err(|error| failed("can't open the database", &error))?;
+        let token = agreed_token(&folder, &store).await?;
+        let services = Services::new(options.services)
+            .map_err(|error| CliError::usage(error.to_string(), "check the services file"))?;
+        let listener = TcpListener::bind(options.listen)
+            .await
+            .map_err(CliError::io(format!(
+                "can't listen at {} (another server may be running there; choose another with --listen)",
+                options.listen
+            )))?;
+        let address = listener
+            .local_addr()
+            .map_err(CliError::io("can't tell the address of the port"))?;
+        let url = format!("http://{address}");
+        // Whoever connects from here on is answered once the host is at work, and must find the token now.
+        folder.announce(&url)?;
+        Ok(Prepared {
+            folder,
+            token,
+            store: Arc::new(store),
+            listener,
+            url,
+            services,
+            allow_replace: options.allow_replace,
+        })
+    }
+
+    pub fn services(&self) -> &Services {
+        &self.services
+    }
+
+    /// Takes over the sagas that have not ended, and answers requests from here on.
+    pub async fn start(self) -> Result<Node, CliError> {
+        let runtime = Runtime::new(RuntimeOptions::default())
+            .map_err(|error| failed("can't start the step runtime", &error))?;
+        let catalog = Catalog::open(self.store.clone(), runtime.clone(), &BuiltIn::shipped())
+            .await
+            .map_err(|error| failed("can't open the catalogue of steps", &error))?;
+        let engine = Engine::start(EngineOptions {
+            store: self.store,
+            services: self.services,
+            runtime,
+            catalog,
+        })
+        .await
+        .map_err(|error| failed("can't start the engine", &error))?;
+        let state = ApiState::new(
+            engine.clone(),
+            api::token_hash(&self.token.text),
+            self.allow_replace,
+        );
+        let (stop, stopped) = oneshot::channel();
+        let serving = tokio::spawn(api::serve(self.listener, state, async move {
+            // An error means that nobody holds the other end any more, which is a stop too.
+            let _ = stopped.await;
+        }));
+        Ok(Node {
+            url: self.url,
+            token: self.token,
+            folder: self.folder,
+            engine,
+            stop,
+            serving,
+        })
+    }
+}
+
+impl Node {
+    pub fn folder(&self) -> &DataFolder {
+        &self.folder
+    }
+
+    /// Takes no more requests, and lets calls in progress end. What is cut off goes on at the next start.
+    pub async fn shutdown(self) -> Result<(), CliError> {
+        self.folder.withdraw()?;
+        // An error means that the server has ended already; joining it tells why.
+        let _ = self.stop.send(());
+        let served = tokio::time::timeout(GRACE, self.serving).await;
+        self.engine.shutdown(GRACE).await;
+        match served {
+            Ok(Ok(Err(error))) => Err(CliError::io("the HTTP server ended")(error)),
+            Ok(Err(error)) => Err(CliError::failed(format!("the HTTP server broke: {error}"))),
+            Ok(Ok(Ok(()))) | Err(_) => Ok(()),
+        }
+    }
+}
+
+/// The token in the folder, which must be the one whose hash the database keeps.
+async fn agreed_token(folder: &DataFolder, store: &SqliteStore) -> Result<AdminToken, CliError> {
+    let token = folder.admin_token()?;
+    let hash = api::token_hash(&token.text);
+    let kept = store
+        .admin_token_hash(Some(&hash))
+        .await
+        .map_err(|error| failed("can't read the token's hash", &error))?;
+    if kept.as_deref() == Some(hash.as_str()) {
+        return Ok(token);
+    }
+    let file = token.file.display();
+    if token.new {
+        std::fs::remove_file(&token.file).map_err(CliError::writing(&token.file))?;
+        return Err(CliError::usage(
+            format!("{file} is missing, and the database knows another token than a new one"),
+            "put the file back: the database keeps only the token's hash",
+        ));
+    }
+    Err(CliError::usage(
+        format!("{file} holds another token than the one that this database knows"),
+        "put the file back that belongs to this database",
+    ))
+}
+
+fn failed(what: &str, error: &dyn std::error::Error) -> CliError {
+    let mut text = format!("{what}: {error}");
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        let said = inner.to_string();
+        if !text.contains(&said) {
+            text = format!("{text}: {said}");
+        }
+        cause = inner.source();
+    }
+    CliError::failed(text)
+}
