@@ -100,6 +100,8 @@ struct NextIds {
 
 impl World {
     pub(super) fn new(rules: Rules, seed: u64) -> Self {
+        // Another seed, other ids: a client that outlives a simulator must not meet an old id again.
+        let first = i64::try_from(seed % 10_000 * 100_000).expect("it is below 1,000,000,000");
         Self {
             rules,
             droplets: BTreeMap::new(),
@@ -112,10 +114,10 @@ impl World {
             late_effects: Vec::new(),
             rng: StdRng::seed_from_u64(seed),
             next: NextIds {
-                droplet: 3_000_000_000,
-                action: 4_000_000_000,
-                snapshot: 5_000_000_000,
-                key: 6_000_000_000,
+                droplet: 3_000_000_000 + first,
+                action: 4_000_000_000 + first,
+                snapshot: 5_000_000_000 + first,
+                key: 6_000_000_000 + first,
             },
         }
     }
