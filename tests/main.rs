@@ -9,6 +9,11 @@ mod cloud_secrets;
 mod cloud_wire;
 mod components_lock;
 mod saga_core;
+// `cfg(test)` tells clippy that the helpers among the tests may unwrap, too.
+#[cfg(test)]
+mod api;
+#[cfg(test)]
+mod api_server;
 mod simulator;
 mod simulator_faults;
 mod simulator_holds;

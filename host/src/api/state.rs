@@ -2,10 +2,13 @@
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio_util::sync::CancellationToken;
 
-use super::problem::{Code, Problem};
+use super::{
+    headers::Wait,
+    problem::{Code, Problem},
+};
 use crate::{
     engine::{Engine, SagaRow, Store, StoreError},
     saga::SagaId,
@@ -13,8 +16,8 @@ use crate::{
 
 /// Most requests that are worked on at once; more are told to come back.
 pub const MAX_REQUESTS: usize = 1_024;
-/// Most requests that wait for a saga at once; more are answered at once, without waiting.
-pub const MAX_WAITS: usize = 4_096;
+/// Most of them that wait for a saga; more are answered at once, without waiting.
+pub const MAX_WAITS: usize = 512;
 /// Most uploads at once, each of which holds its component in memory; more wait.
 pub const MAX_UPLOADS: usize = 2;
 
@@ -25,9 +28,9 @@ struct Inner {
     engine: Arc<Engine>,
     admin_token_hash: String,
     replaces: bool,
-    requests: Arc<Semaphore>,
-    waits: Arc<Semaphore>,
-    uploads: Arc<Semaphore>,
+    requests: Semaphore,
+    waits: Semaphore,
+    uploads: Semaphore,
     closing: CancellationToken,
 }
 
@@ -39,9 +42,9 @@ impl ApiState {
             engine,
             admin_token_hash,
             replaces,
-            requests: Arc::new(Semaphore::new(MAX_REQUESTS)),
-            waits: Arc::new(Semaphore::new(MAX_WAITS)),
-            uploads: Arc::new(Semaphore::new(MAX_UPLOADS)),
+            requests: Semaphore::new(MAX_REQUESTS),
+            waits: Semaphore::new(MAX_WAITS),
+            uploads: Semaphore::new(MAX_UPLOADS),
             closing: CancellationToken::new(),
         }))
     }
@@ -67,15 +70,15 @@ impl ApiState {
         self.0.closing.cancel();
     }
 
-    pub(super) fn request_permit(&self) -> Result<OwnedSemaphorePermit, Problem> {
-        self.0.requests.clone().try_acquire_owned().map_err(|_| {
+    pub(super) fn request_permit(&self) -> Result<SemaphorePermit<'_>, Problem> {
+        self.0.requests.try_acquire().map_err(|_| {
             let detail = format!("{MAX_REQUESTS} requests are being worked on; nothing was done, ask again");
             Problem::new(Code::Overloaded, detail).retry_after(1)
         })
     }
 
-    pub(super) async fn upload_permit(&self, within: Duration) -> Result<OwnedSemaphorePermit, Problem> {
-        let permit = tokio::time::timeout(within, self.0.uploads.clone().acquire_owned()).await;
+    pub(super) async fn upload_permit(&self, within: Duration) -> Result<SemaphorePermit<'_>, Problem> {
+        let permit = tokio::time::timeout(within, self.0.uploads.acquire()).await;
         match permit {
             Ok(Ok(permit)) => Ok(permit),
             Ok(Err(_)) | Err(_) => {
@@ -86,18 +89,22 @@ impl ApiState {
     }
 
     /// The saga's row once its revision differs from `revision` (`None`: once it rests), or as it is when the time is up,
-    /// the server ends, or too many wait already.
+    /// the server ends, or too many wait already: then `wait` says that nobody waited.
     pub(super) async fn wait(
         &self,
         saga: SagaId,
         revision: Option<u64>,
-        wait: Duration,
+        wait: &mut Wait,
     ) -> Result<Option<SagaRow>, StoreError> {
-        let Ok(_permit) = self.0.waits.clone().try_acquire_owned() else {
+        let Some(time) = wait.0 else {
+            return self.store().saga(saga).await;
+        };
+        let Ok(_permit) = self.0.waits.try_acquire() else {
+            wait.0 = None;
             return self.store().saga(saga).await;
         };
         tokio::select! {
-            row = self.0.engine.wait(saga, revision, wait) => row,
+            row = self.0.engine.wait(saga, revision, time) => row,
             () = self.0.closing.cancelled() => self.store().saga(saga).await,
         }
     }

@@ -46,8 +46,9 @@ pub struct CreateDroplet {
 #[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CreateSnapshot {
+    /// Beginning of the snapshot's name. Default: `snapshot`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = String, required = true, example = "before-upgrade")]
+    #[schema(example = "before-upgrade")]
     pub snapshot_label: Option<String>,
     /// By step name: laid over the definition's parameters key by key.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]

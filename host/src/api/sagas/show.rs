@@ -43,14 +43,11 @@ pub(super) async fn get_saga(
     State(state): State<ApiState>,
     SagaInPath(saga): SagaInPath,
     KnownRevision(known): KnownRevision,
-    wait: Wait,
+    mut wait: Wait,
     query: Query,
 ) -> Result<Response, Problem> {
     query.finish()?;
-    let row = match wait.0 {
-        Some(time) => state.wait(saga, known, time).await?,
-        None => state.store().saga(saga).await?,
-    };
+    let row = state.wait(saga, known, &mut wait).await?;
     let row = row.ok_or_else(|| unknown_saga(saga))?;
     let mut response = if known == Some(row.revision) {
         let mut response = StatusCode::NOT_MODIFIED.into_response();

@@ -118,7 +118,7 @@ pub(in crate::api) async fn start(
     actor: &Actor,
     request: Request,
     key: Option<String>,
-    wait: Wait,
+    mut wait: Wait,
 ) -> Result<Response, Problem> {
     let inputs_at = request.inputs_at;
     let request = to_engine(request, actor, key)?;
@@ -130,13 +130,13 @@ pub(in crate::api) async fn start(
             StartError::Invalid(problems) => Problem::of_body(problems, |pointer| placed(pointer, inputs_at)),
             error => error.into(),
         })?;
-    let status = match (wait.0, started.created) {
-        (Some(time), _) => state.wait(started.saga, None, time).await?.map(|row| row.status),
-        // A saga that was just accepted runs, whatever it has become since.
-        (None, true) => Some(Status::Running),
-        (None, false) => state.store().saga(started.saga).await?.map(|row| row.status),
+    // A saga that was just accepted runs, whatever it has become since.
+    let status = if started.created && wait.0.is_none() {
+        Status::Running
+    } else {
+        let row = state.wait(started.saga, None, &mut wait).await?;
+        row.ok_or_else(|| unknown_saga(started.saga))?.status
     };
-    let status = status.ok_or_else(|| unknown_saga(started.saga))?;
     let rests = wait.0.is_some() && (status.is_final() || status == Status::NeedsAttention);
     let links = SagaLinks::of(started.saga);
     let location = HeaderValue::from_str(&links.itself).expect("a path of our own is legal in a header");
