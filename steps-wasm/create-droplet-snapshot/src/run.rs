@@ -6,21 +6,34 @@ use droplets::{
     stop_reading,
 };
 use guest::{
-    Host, HttpError, Invocation, Level, Outcome, Phase, Recorded, Settings, StepError, Stop, again, conclude,
-    permanent, restore,
+    Host, HttpError, Invocation, Level, Outcome, Phase, Recorded, Settings, State, StepError, Stop, again,
+    conclude, permanent, restore,
 };
-use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::name::{delete, is_busy, name, named};
 use crate::{KEY, REFUSALS, SNAPSHOT_ID};
 
-#[derive(Default, Serialize, Deserialize)]
-struct State {
+#[derive(Default)]
+struct Progress {
     /// Age of the phase at the first 404 for the droplet.
     absent_at_ms: Option<u64>,
     /// In doubt: age of the phase when a snapshot action of the droplet was last seen in progress.
     busy_at_ms: Option<u64>,
+}
+
+impl State for Progress {
+    fn write(&self) -> Value {
+        json!({ "absent_at_ms": self.absent_at_ms, "busy_at_ms": self.busy_at_ms })
+    }
+
+    fn read(saved: &Value) -> Progress {
+        let ms = |name: &str| saved.get(name).and_then(Value::as_u64);
+        Progress {
+            absent_at_ms: ms("absent_at_ms"),
+            busy_at_ms: ms("busy_at_ms"),
+        }
+    }
 }
 
 struct Call<'a> {
@@ -33,11 +46,11 @@ struct Call<'a> {
 }
 
 pub fn run(host: &dyn Host, call: &Invocation) -> Result<Outcome, StepError> {
-    let mut state: State = restore(call.state.as_deref());
+    let mut state: Progress = restore(call.state.as_deref());
     conclude(snapshot(host, call, &mut state), &state)
 }
 
-fn snapshot(host: &dyn Host, call: &Invocation, state: &mut State) -> Result<Value, Stop> {
+fn snapshot(host: &dyn Host, call: &Invocation, state: &mut Progress) -> Result<Value, Stop> {
     let settings = Settings::of(host);
     let droplet_id = droplet_named(host, &settings)?;
     let name = name(&settings, call);
@@ -56,7 +69,7 @@ fn snapshot(host: &dyn Host, call: &Invocation, state: &mut State) -> Result<Val
 }
 
 impl Call<'_> {
-    fn begin(&self, state: &mut State) -> Result<Value, Stop> {
+    fn begin(&self, state: &mut Progress) -> Result<Value, Stop> {
         let once = Once {
             key: KEY,
             refusals: REFUSALS,
@@ -88,7 +101,7 @@ impl Call<'_> {
     }
 
     /// A 404 on a droplet is lag until the settle window has passed.
-    fn no_droplet(&self, state: &mut State) -> Result<Value, Stop> {
+    fn no_droplet(&self, state: &mut Progress) -> Result<Value, Stop> {
         let absent_at_ms = *state.absent_at_ms.get_or_insert(self.call.phase_age_ms);
         if self.call.phase_age_ms.saturating_sub(absent_at_ms) >= self.settings.settle_ms() {
             return Err(permanent(
@@ -103,7 +116,7 @@ impl Call<'_> {
         Err(again(self.settings.absence_recheck_ms(), progress))
     }
 
-    fn resume(&self, sent: Recorded, state: &mut State) -> Result<Value, Stop> {
+    fn resume(&self, sent: Recorded, state: &mut Progress) -> Result<Value, Stop> {
         match sent {
             Recorded::Answered(response) => {
                 let ended_ms = response.age_ms;
@@ -148,7 +161,7 @@ impl Call<'_> {
     }
 
     /// In doubt: never a second request. Once no snapshot of the droplet is being made, look for the name over the settle window.
-    fn settle(&self, ended_ms: u64, state: &mut State) -> Result<Value, Stop> {
+    fn settle(&self, ended_ms: u64, state: &mut Progress) -> Result<Value, Stop> {
         if is_busy(self.host, &self.cloud, &self.settings, self.droplet_id)? {
             state.busy_at_ms = Some(self.call.phase_age_ms);
             let progress = format!(

@@ -3,21 +3,37 @@
 use digitalocean::{ActionStatus, read_action};
 use droplets::{Cloud, PROVIDER, as_answer, cloud, droplet_named, next_look_ms, patience_ms, stop_reading};
 use guest::{
-    Effect, Host, HttpError, Invocation, Level, Outcome, Phase, Prior, Recorded, Settings, StepError, Stop,
-    Verdict, again, conclude, restore,
+    Effect, Host, HttpError, Invocation, Level, Outcome, Phase, Prior, Recorded, Settings, State, StepError,
+    Stop, Verdict, again, conclude, restore,
 };
-use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::name::{delete, is_busy, name, named};
 use crate::{KEY, SNAPSHOT_ID};
 
-#[derive(Default, Serialize, Deserialize)]
-struct State {
+#[derive(Default)]
+struct Progress {
     /// Age of the phase when the making was first known to have ended: the settle window begins there.
     ended_at_ms: Option<u64>,
     /// Every snapshot that was this step's.
     ids: Vec<String>,
+}
+
+impl State for Progress {
+    fn write(&self) -> Value {
+        json!({ "ended_at_ms": self.ended_at_ms, "ids": self.ids })
+    }
+
+    fn read(saved: &Value) -> Progress {
+        let ids = saved
+            .get("ids")
+            .and_then(Value::as_array)
+            .map_or(&[][..], Vec::as_slice);
+        Progress {
+            ended_at_ms: saved.get("ended_at_ms").and_then(Value::as_u64),
+            ids: ids.iter().filter_map(Value::as_str).map(str::to_owned).collect(),
+        }
+    }
 }
 
 struct Call<'a> {
@@ -28,7 +44,7 @@ struct Call<'a> {
 }
 
 pub fn compensate(host: &dyn Host, call: &Invocation, prior: &Prior) -> Result<Outcome, StepError> {
-    let mut state: State = restore(call.state.as_deref());
+    let mut state: Progress = restore(call.state.as_deref());
     let this = Call {
         host,
         cloud: cloud(host),
@@ -39,7 +55,7 @@ pub fn compensate(host: &dyn Host, call: &Invocation, prior: &Prior) -> Result<O
 }
 
 impl Call<'_> {
-    fn undo(&self, prior: &Prior, state: &mut State) -> Result<Value, Stop> {
+    fn undo(&self, prior: &Prior, state: &mut Progress) -> Result<Value, Stop> {
         let sent = self.host.recall(Phase::Run, KEY);
         let made = made(prior);
         let never_sent = matches!(sent, Recorded::Never | Recorded::Refused(_));
@@ -80,7 +96,7 @@ impl Call<'_> {
     }
 
     /// In doubt this is asked at every look: an action may become visible late, and then has to be waited for.
-    fn is_being_made(&self, sent: Recorded, state: &State) -> Result<bool, Stop> {
+    fn is_being_made(&self, sent: Recorded, state: &Progress) -> Result<bool, Stop> {
         let (begun, ended_ms) = match sent {
             Recorded::Never | Recorded::Refused(_) => return Ok(false),
             Recorded::Open(None) => return Ok(true),
@@ -111,7 +127,7 @@ impl Call<'_> {
         }
     }
 
-    fn finish(&self, state: &State) -> Result<Value, Stop> {
+    fn finish(&self, state: &Progress) -> Result<Value, Stop> {
         for id in &state.ids {
             self.host.mark_deleted(PROVIDER, "snapshot", id)?;
         }
@@ -136,7 +152,7 @@ fn made(prior: &Prior) -> Option<String> {
     output.get("snapshot_id")?.as_str().map(str::to_owned)
 }
 
-impl State {
+impl Progress {
     fn add(&mut self, id: Option<String>) {
         if let Some(id) = id.filter(|id| !self.ids.contains(id)) {
             self.ids.push(id);

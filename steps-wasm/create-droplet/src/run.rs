@@ -6,20 +6,32 @@ use droplets::{
     next_look_ms, stop_reading,
 };
 use guest::{
-    Host, HttpError, Invocation, Level, Outcome, Phase, Recorded, Settings, StepError, Stop, again, conclude,
-    permanent, restore,
+    Host, HttpError, Invocation, Level, Outcome, Phase, Recorded, Settings, State, StepError, Stop, again,
+    conclude, permanent, restore,
 };
-use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::order::{name, order};
 use crate::{CREATE_ACTION_ID, DROPLET_ID, KEY, REFUSALS};
 
 /// What `again` saves: once a droplet was adopted among several, it stays the one, and the others have to go.
-#[derive(Default, Serialize, Deserialize)]
-struct State {
+#[derive(Default)]
+struct Progress {
     kept: Option<i64>,
     extras: Vec<Leaving>,
+}
+
+impl State for Progress {
+    fn write(&self) -> Value {
+        json!({ "kept": self.kept, "extras": Leaving::write_all(&self.extras) })
+    }
+
+    fn read(saved: &Value) -> Progress {
+        Progress {
+            kept: saved.get("kept").and_then(Value::as_i64),
+            extras: Leaving::read_all(saved, "extras"),
+        }
+    }
 }
 
 struct Call<'a> {
@@ -30,7 +42,7 @@ struct Call<'a> {
 }
 
 pub fn run(host: &dyn Host, call: &Invocation) -> Result<Outcome, StepError> {
-    let mut state: State = restore(call.state.as_deref());
+    let mut state: Progress = restore(call.state.as_deref());
     let this = Call {
         host,
         cloud: cloud(host),
@@ -45,7 +57,7 @@ pub fn run(host: &dyn Host, call: &Invocation) -> Result<Outcome, StepError> {
 }
 
 impl Call<'_> {
-    fn create_or_adopt(&self, state: &mut State) -> Result<Value, Stop> {
+    fn create_or_adopt(&self, state: &mut Progress) -> Result<Value, Stop> {
         match self.host.recall(Phase::Run, KEY) {
             Recorded::Never | Recorded::Refused(_) => self.create(state),
             sent @ (Recorded::Open(_) | Recorded::Answered(_)) => self.resume(sent, state),
@@ -53,7 +65,7 @@ impl Call<'_> {
     }
 
     /// Nothing of this step's was accepted so far: adopt what carries its tag all the same, else send the one create.
-    fn create(&self, state: &mut State) -> Result<Value, Stop> {
+    fn create(&self, state: &mut Progress) -> Result<Value, Stop> {
         let order = order(&self.settings, self.call)?;
         let found = look(
             self.host,
@@ -91,7 +103,7 @@ impl Call<'_> {
     }
 
     /// The create left: take its answer, or look for what it did.
-    fn resume(&self, sent: Recorded, state: &mut State) -> Result<Value, Stop> {
+    fn resume(&self, sent: Recorded, state: &mut Progress) -> Result<Value, Stop> {
         match sent {
             Recorded::Answered(response) => {
                 let ended_ms = response.age_ms;
@@ -109,7 +121,7 @@ impl Call<'_> {
     }
 
     /// In doubt: the create ended `ended_ms` ago and there is no answer that says what it did.
-    fn settle(&self, ended_ms: u64, state: &mut State) -> Result<Value, Stop> {
+    fn settle(&self, ended_ms: u64, state: &mut Progress) -> Result<Value, Stop> {
         let name = name(&self.settings)?;
         let tag = &self.call.resource_tag;
         let mut found = look(
@@ -159,7 +171,7 @@ impl Call<'_> {
     }
 
     /// Several may carry the tag: keep the one that is checkpointed, else the oldest, and delete the others.
-    fn adopt(&self, carriers: Vec<Droplet>, state: &mut State) -> Result<Value, Stop> {
+    fn adopt(&self, carriers: Vec<Droplet>, state: &mut Progress) -> Result<Value, Stop> {
         let checkpointed = self.host.get(DROPLET_ID).as_ref().and_then(id_of);
         let kept = carriers.iter().find(|droplet| Some(droplet.id) == checkpointed);
         let kept = kept.or_else(|| carriers.iter().min_by_key(|droplet| droplet.id));
@@ -202,7 +214,7 @@ impl Call<'_> {
         Ok(())
     }
 
-    fn remove_extras(&self, kept: i64, state: &mut State) -> Result<Value, Stop> {
+    fn remove_extras(&self, kept: i64, state: &mut Progress) -> Result<Value, Stop> {
         for extra in &mut state.extras {
             extra.advance(
                 self.host,

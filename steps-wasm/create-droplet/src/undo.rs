@@ -5,19 +5,31 @@ use droplets::{
     Absence, Cloud, Leaving, as_answer, cloud, id_of, look, next_look_ms, patience_ms, stop_reading,
 };
 use guest::{
-    Effect, Host, HttpError, Invocation, Level, Outcome, Phase, Prior, Recorded, Settings, StepError, Stop,
-    Verdict, again, conclude, restore,
+    Effect, Host, HttpError, Invocation, Level, Outcome, Phase, Prior, Recorded, Settings, State, StepError,
+    Stop, Verdict, again, conclude, restore,
 };
-use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::{CREATE_ACTION_ID, DROPLET_ID, KEY};
 
-#[derive(Default, Serialize, Deserialize)]
-struct State {
+#[derive(Default)]
+struct Progress {
     /// The first look by tag was made, and the context's droplet asked for its tag.
     looked: bool,
     leaving: Vec<Leaving>,
+}
+
+impl State for Progress {
+    fn write(&self) -> Value {
+        json!({ "looked": self.looked, "leaving": Leaving::write_all(&self.leaving) })
+    }
+
+    fn read(saved: &Value) -> Progress {
+        Progress {
+            looked: saved.get("looked").and_then(Value::as_bool).unwrap_or(false),
+            leaving: Leaving::read_all(saved, "leaving"),
+        }
+    }
 }
 
 /// What the journal says about the create.
@@ -57,12 +69,12 @@ impl Sent {
 }
 
 pub fn compensate(host: &dyn Host, call: &Invocation, prior: &Prior) -> Result<Outcome, StepError> {
-    let mut state: State = restore(call.state.as_deref());
+    let mut state: Progress = restore(call.state.as_deref());
     let end = undo(host, call, prior, &mut state);
     conclude(end, &state)
 }
 
-fn undo(host: &dyn Host, call: &Invocation, prior: &Prior, state: &mut State) -> Result<Value, Stop> {
+fn undo(host: &dyn Host, call: &Invocation, prior: &Prior, state: &mut Progress) -> Result<Value, Stop> {
     let settings = Settings::of(host);
     let cloud = cloud(host);
     let sent = Sent::recall(host);
@@ -87,7 +99,7 @@ fn undo(host: &dyn Host, call: &Invocation, prior: &Prior, state: &mut State) ->
             &cloud,
             &call.resource_tag,
             name,
-            settings.poll_interval_ms(),
+            patience_ms(settings.poll_interval_ms(), call.polls),
         )?;
         for droplet in &found.carriers {
             state.add(droplet.id);
@@ -132,7 +144,7 @@ fn own_ids(sent: &Sent, prior: &Prior) -> Vec<i64> {
     ids
 }
 
-impl State {
+impl Progress {
     fn add(&mut self, id: i64) {
         if self.leaving.iter().all(|leaving| leaving.id != id) {
             self.leaving.push(Leaving::new(id));

@@ -1,30 +1,45 @@
 //! Delete, look, and delete again until it is gone.
 
-use droplets::{Absence, Leaving, cloud, droplet_named};
+use droplets::{Absence, Leaving, cloud, create_action_of, droplet_named};
 use guest::{
-    Host, Invocation, Level, Outcome, Prior, Settings, StepError, Stop, again, conclude, done, restore,
+    Host, Invocation, Level, Outcome, Prior, Settings, State, StepError, Stop, again, conclude, done, restore,
 };
-use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-#[derive(Default, Serialize, Deserialize)]
-struct State {
+#[derive(Default)]
+struct Progress {
     leaving: Option<Leaving>,
 }
 
+impl State for Progress {
+    fn write(&self) -> Value {
+        json!({ "leaving": self.leaving.as_ref().map(Leaving::write) })
+    }
+
+    fn read(saved: &Value) -> Progress {
+        Progress {
+            leaving: saved.get("leaving").and_then(Leaving::read),
+        }
+    }
+}
+
 pub fn run(host: &dyn Host, call: &Invocation) -> Result<Outcome, StepError> {
-    let mut state: State = restore(call.state.as_deref());
+    let mut state: Progress = restore(call.state.as_deref());
     conclude(destroy(host, call, &mut state), &state)
 }
 
-fn destroy(host: &dyn Host, call: &Invocation, state: &mut State) -> Result<Value, Stop> {
+fn destroy(host: &dyn Host, call: &Invocation, state: &mut Progress) -> Result<Value, Stop> {
     let settings = Settings::of(host);
     let id = match &state.leaving {
         Some(leaving) => leaving.id,
         None => droplet_named(host, &settings)?,
     };
     let leaving = state.leaving.get_or_insert_with(|| Leaving::new(id));
-    if leaving.advance(host, &cloud(host), call, &settings, &Absence::default())? {
+    let absence = Absence {
+        since_create_ms: None,
+        create_action_id: create_action_of(host, id),
+    };
+    if leaving.advance(host, &cloud(host), call, &settings, &absence)? {
         return Ok(json!({ "droplet_id": id.to_string(), "deleted": true }));
     }
     Err(again(leaving.wait_ms(call, &settings), leaving.progress()))

@@ -87,6 +87,28 @@ fn a_404_is_believed_at_once_only_if_the_inventory_has_seen_the_droplet_alive() 
 }
 
 #[test]
+fn a_404_is_believed_at_once_if_the_create_of_the_same_saga_errored() {
+    let host = FakeHost::new(json!({})).with_cloud(|cloud| {
+        cloud.placement_fails_ms = Some(1_000);
+        cloud.create(&json!({"name": "web-1"}));
+        cloud.now_ms = 60_000;
+    });
+    let (id, action_id) = {
+        let cloud = host.cloud.borrow();
+        (
+            cloud.droplets[0].id.to_string(),
+            cloud.droplets[0].create_action_id.to_string(),
+        )
+    };
+    let host = host
+        .with_context("droplet_id", json!(id))
+        .with_context("droplet_create_action_id", json!(action_id));
+    let end = fake::run(&host, run);
+    assert_gone(&host, &end, &id);
+    assert!(host.cloud.borrow().now_ms < 61_000);
+}
+
+#[test]
 fn one_that_becomes_visible_within_the_window_is_deleted() {
     let (host, id) = host(None);
     host.cloud.borrow_mut().droplets[0].readable_ms = 100_000;

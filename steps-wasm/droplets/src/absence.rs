@@ -5,10 +5,11 @@
 
 use digitalocean::{ActionStatus, Deletion, Error};
 use guest::{Host, Invocation, Level, Settings, Stop};
-use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
 use crate::cloud::{Cloud, CloudError, is_unclear, stop_reading};
 use crate::row::PROVIDER;
+use crate::settle::patience_ms;
 
 /// An accepted delete is sent again after this many looks that still show the droplet: some are accepted and never happen.
 const LOOKS_PER_DELETE: u32 = 6;
@@ -23,7 +24,7 @@ pub struct Absence {
 }
 
 /// A droplet on its way out; kept in a step's state.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Leaving {
     pub id: i64,
     /// An answer 200 or 204 for this id was there.
@@ -36,6 +37,39 @@ pub struct Leaving {
 }
 
 impl Leaving {
+    pub fn write(&self) -> Value {
+        json!({
+            "id": self.id,
+            "seen": self.seen,
+            "looks": self.looks,
+            "absent_at_ms": self.absent_at_ms,
+            "gone": self.gone,
+        })
+    }
+
+    pub fn read(saved: &Value) -> Option<Leaving> {
+        Some(Leaving {
+            id: saved.get("id")?.as_i64()?,
+            seen: saved.get("seen")?.as_bool()?,
+            looks: saved.get("looks")?.as_u64()?.try_into().ok()?,
+            absent_at_ms: saved.get("absent_at_ms")?.as_u64(),
+            gone: saved.get("gone")?.as_bool()?,
+        })
+    }
+
+    /// Those under this name in a saved state.
+    pub fn read_all(saved: &Value, name: &str) -> Vec<Leaving> {
+        let all = saved
+            .get(name)
+            .and_then(Value::as_array)
+            .map_or(&[][..], Vec::as_slice);
+        all.iter().filter_map(Leaving::read).collect()
+    }
+
+    pub fn write_all(all: &[Leaving]) -> Value {
+        Value::Array(all.iter().map(Leaving::write).collect())
+    }
+
     pub fn new(id: i64) -> Leaving {
         Leaving {
             id,
@@ -60,9 +94,9 @@ impl Leaving {
             return Ok(true);
         }
         let absent = if self.looks.is_multiple_of(LOOKS_PER_DELETE) {
-            self.delete(host, cloud, settings)?
+            self.delete(host, cloud, call, settings)?
         } else {
-            self.look(host, cloud, settings)?
+            self.look(host, cloud, call, settings)?
         };
         if absent && self.is_gone(host, cloud, call, settings, absence)? {
             host.mark_deleted(PROVIDER, "droplet", &self.id.to_string())?;
@@ -72,7 +106,13 @@ impl Leaving {
         Ok(self.gone)
     }
 
-    fn delete(&mut self, host: &dyn Host, cloud: &Cloud<'_>, settings: &Settings) -> Result<bool, Stop> {
+    fn delete(
+        &mut self,
+        host: &dyn Host,
+        cloud: &Cloud<'_>,
+        call: &Invocation,
+        settings: &Settings,
+    ) -> Result<bool, Stop> {
         match cloud.destroy_droplet(self.id) {
             Ok(Deletion::Accepted) => {
                 host.log(
@@ -91,12 +131,22 @@ impl Leaving {
                 );
                 Ok(false)
             }
-            Err(error) => Err(stop_reading(host, error, settings.poll_interval_ms())),
+            Err(error) => Err(stop_reading(
+                host,
+                error,
+                patience_ms(settings.poll_interval_ms(), call.polls),
+            )),
         }
     }
 
-    fn look(&mut self, host: &dyn Host, cloud: &Cloud<'_>, settings: &Settings) -> Result<bool, Stop> {
-        let stop = |error| stop_reading(host, error, settings.poll_interval_ms());
+    fn look(
+        &mut self,
+        host: &dyn Host,
+        cloud: &Cloud<'_>,
+        call: &Invocation,
+        settings: &Settings,
+    ) -> Result<bool, Stop> {
+        let stop = |error| stop_reading(host, error, patience_ms(settings.poll_interval_ms(), call.polls));
         let there = cloud.get_droplet(self.id).map_err(stop)?.is_some();
         if there {
             self.seen = true;
@@ -126,7 +176,7 @@ impl Leaving {
         let Some(action_id) = absence.create_action_id else {
             return Ok(false);
         };
-        let stop = |error| stop_reading(host, error, settings.poll_interval_ms());
+        let stop = |error| stop_reading(host, error, patience_ms(settings.poll_interval_ms(), call.polls));
         let action = cloud.get_action(action_id).map_err(stop)?;
         Ok(action.is_some_and(|action| action.status == ActionStatus::Errored))
     }
@@ -138,7 +188,7 @@ impl Leaving {
         } else {
             settings.poll_interval_ms()
         };
-        crate::patience_ms(interval, call.polls)
+        patience_ms(interval, call.polls)
     }
 
     /// One line for people.

@@ -62,6 +62,7 @@ pub fn as_answer(response: guest::Response) -> digitalocean::Response {
 /// The end of a call that couldn't read what it needs. `wait_ms` is the wait where the answer doesn't say.
 pub fn stop_reading(host: &dyn Host, error: CloudError, wait_ms: u64) -> Stop {
     match error {
+        Error::Transport(error) if is_unclear(&error) => again(wait_ms, "the provider didn't answer"),
         Error::Transport(error) => error.into(),
         Error::Refused(refusal) if refusal.status == 429 => again(
             refusal.wait_ms(host.now_ms()).unwrap_or(wait_ms),

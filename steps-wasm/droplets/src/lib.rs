@@ -14,4 +14,4 @@ pub use cloud::{Cloud, CloudError, SHARED_TAG, as_answer, cloud, is_unclear, sto
 pub use own::{Found, claims_ours, look};
 pub use row::{PROVIDER, droplet_row, snapshot_row};
 pub use settle::{next_look_ms, patience_ms};
-pub use which::{droplet_here, droplet_named, id_of};
+pub use which::{create_action_of, droplet_here, droplet_named, id_of};

@@ -40,14 +40,12 @@ pub fn look(
     if let Some(name) = name {
         for droplet in cloud.list_droplets_by_name(name).map_err(stop)? {
             if droplet.has_tag(resource_tag) {
-                found.carriers.push(droplet);
+                found.carry(droplet);
             } else if !is_claimed(&droplet) && !is_known(host, droplet.id)? {
                 found.candidates.push(droplet);
             }
         }
     }
-    found.carriers.sort_by_key(|droplet| droplet.id);
-    found.carriers.dedup_by_key(|droplet| droplet.id);
     found
         .candidates
         .retain(|candidate| found.carriers.iter().all(|carrier| carrier.id != candidate.id));
@@ -63,6 +61,15 @@ fn is_known(host: &dyn Host, id: i64) -> Result<bool, Stop> {
 }
 
 impl Found {
+    fn carry(&mut self, droplet: Droplet) {
+        if let Err(place) = self
+            .carriers
+            .binary_search_by_key(&droplet.id, |carrier| carrier.id)
+        {
+            self.carriers.insert(place, droplet);
+        }
+    }
+
     /// The settle window is over and these never showed a tag: a person has to say whose they are.
     pub fn report_candidates(&self, host: &dyn Host, resource_tag: &str) -> Result<(), Stop> {
         for droplet in &self.candidates {

@@ -24,6 +24,12 @@ fn in_context(host: &dyn Host) -> Option<i64> {
     host.get("droplet_id").as_ref().and_then(id_of)
 }
 
+/// The create's action, when the droplet is the one that an earlier step of this scope created and was told of.
+pub fn create_action_of(host: &dyn Host, droplet_id: i64) -> Option<i64> {
+    let action_id = host.get("droplet_create_action_id").as_ref().and_then(id_of);
+    action_id.filter(|_| in_context(host) == Some(droplet_id))
+}
+
 fn missing() -> Stop {
     permanent(
         "no-droplet",

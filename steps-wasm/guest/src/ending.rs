@@ -1,7 +1,5 @@
 //! How a call ends: done, later, or an error; and what a refusal by the host means for it.
 
-use serde::Serialize;
-use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::{ContextError, Failure, HttpError, InventoryError, Later, Outcome, StepError};
@@ -49,25 +47,38 @@ pub fn done(output: &Value) -> Outcome {
     Outcome::Done(output.to_string())
 }
 
-/// What an earlier `again` of this phase saved; the default when it saved nothing, or nothing that can be read.
-pub fn restore<S: DeserializeOwned + Default>(state: Option<&str>) -> S {
+/// What a step keeps from one call of a phase to the next. Written and read by hand: derived code for these few fields made
+/// a component a fifth larger.
+pub trait State: Default {
+    fn write(&self) -> Value;
+    /// Anything that can't be read counts as not saved.
+    fn read(saved: &Value) -> Self;
+}
+
+/// What an earlier `again` of this phase saved; the default when it saved nothing.
+pub fn restore<S: State>(state: Option<&str>) -> S {
     state
         .and_then(|text| serde_json::from_str(text).ok())
-        .unwrap_or_default()
+        .map_or_else(S::default, |saved| S::read(&saved))
 }
 
 /// Turn the end of a step's work into the contract's words. `state` is saved when the step comes back later.
-pub fn conclude<S: Serialize>(end: Result<Value, Stop>, state: &S) -> Result<Outcome, StepError> {
+pub fn conclude<S: State>(end: Result<Value, Stop>, state: &S) -> Result<Outcome, StepError> {
+    conclude_with(end, || Some(state.write().to_string()))
+}
+
+/// The same for a step that keeps nothing, or that saves what it was given.
+pub fn conclude_with(
+    end: Result<Value, Stop>,
+    state: impl FnOnce() -> Option<String>,
+) -> Result<Outcome, StepError> {
     match end {
         Ok(output) => Ok(done(&output)),
-        Err(Stop::Later { after_ms, progress }) => {
-            let state = serde_json::to_string(state).ok();
-            Ok(Outcome::Again(Later {
-                after_ms,
-                state,
-                progress: Some(progress),
-            }))
-        }
+        Err(Stop::Later { after_ms, progress }) => Ok(Outcome::Again(Later {
+            after_ms,
+            state: state(),
+            progress: Some(progress),
+        })),
         Err(Stop::Failed(error)) => Err(error),
     }
 }
@@ -86,10 +97,9 @@ impl From<ContextError> for Stop {
             ContextError::InvalidKey(what) | ContextError::InvalidJson(what) | ContextError::Denied(what) => {
                 permanent("context-refused", what)
             }
-            ContextError::TooLarge(limit) => permanent(
-                "context-refused",
-                alloc_message("value is over the limit of", limit.into()),
-            ),
+            ContextError::TooLarge(limit) => {
+                permanent("context-refused", over_limit("the value", limit.into()))
+            }
         }
     }
 }
@@ -107,8 +117,8 @@ impl From<InventoryError> for Stop {
     }
 }
 
-fn alloc_message(text: &str, bytes: u64) -> String {
-    format!("{text} {bytes} bytes")
+fn over_limit(what: &str, bytes: u64) -> String {
+    format!("{what} is over the limit of {bytes} bytes")
 }
 
 /// The end of a call whose request was not answered. For a mutating request, use it only where the step has already dealt
@@ -133,10 +143,9 @@ impl From<HttpError> for Stop {
             }
             HttpError::Timeout => again(SOON_MS, "no answer from the service in time"),
             HttpError::InDoubt => again(SOON_MS, "an earlier request has no answer yet"),
-            HttpError::ResponseTooLarge(limit) => permanent(
-                "response-too-large",
-                alloc_message("the answer is over the limit of", limit),
-            ),
+            HttpError::ResponseTooLarge(limit) => {
+                permanent("response-too-large", over_limit("the answer", limit))
+            }
         }
     }
 }

@@ -25,7 +25,7 @@ pub use bindings::arcadia::step::log::Level;
 pub use bindings::arcadia::step::types::{Effect, Failure, Later, Verdict};
 pub use bindings::arcadia::step::{context::ContextError, types::Phase};
 pub use bindings::exports::arcadia::step::step::{Guest as Step, Invocation, Outcome, Prior, StepError};
-pub use ending::{Stop, again, conclude, done, failure, permanent, restore};
+pub use ending::{State, Stop, again, conclude, conclude_with, done, failure, permanent, restore};
 pub use host::Host;
 pub use live::Live;
 pub use settings::Settings;

@@ -3,27 +3,38 @@
 use digitalocean::Droplet;
 use droplets::{Cloud, SHARED_TAG, cloud, droplet_here, droplet_row, stop_reading};
 use guest::{
-    Host, Invocation, Level, Outcome, Prior, Settings, StepError, Stop, Verdict, again, conclude, permanent,
-    restore,
+    Host, Invocation, Level, Outcome, Prior, Settings, State, StepError, Stop, Verdict, again, conclude,
+    conclude_with, permanent, restore,
 };
-use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 /// Context: the inventory's id of the droplet.
 const RESOURCE_ID: &str = "droplet_resource_id";
 
-#[derive(Default, Serialize, Deserialize)]
-struct State {
+#[derive(Default)]
+struct Progress {
     /// Age of the phase at the first 404.
     absent_at_ms: Option<u64>,
 }
 
+impl State for Progress {
+    fn write(&self) -> Value {
+        json!({ "absent_at_ms": self.absent_at_ms })
+    }
+
+    fn read(saved: &Value) -> Progress {
+        Progress {
+            absent_at_ms: saved.get("absent_at_ms").and_then(Value::as_u64),
+        }
+    }
+}
+
 pub fn run(host: &dyn Host, call: &Invocation) -> Result<Outcome, StepError> {
-    let mut state: State = restore(call.state.as_deref());
+    let mut state: Progress = restore(call.state.as_deref());
     conclude(register(host, call, &mut state), &state)
 }
 
-fn register(host: &dyn Host, call: &Invocation, state: &mut State) -> Result<Value, Stop> {
+fn register(host: &dyn Host, call: &Invocation, state: &mut Progress) -> Result<Value, Stop> {
     let settings = Settings::of(host);
     let id = droplet_here(host, &settings)?;
     let Some(droplet) = fetch(host, &cloud(host), &settings, id)? else {
@@ -98,7 +109,7 @@ fn desired(droplet: &Droplet, settings: &Settings) -> Value {
 }
 
 /// Takes back the desired state that `run` recorded. The row itself stays: the droplet is there until its own step deletes it.
-pub fn compensate(host: &dyn Host, call: &Invocation, prior: &Prior) -> Result<Outcome, StepError> {
+pub fn compensate(host: &dyn Host, _call: &Invocation, prior: &Prior) -> Result<Outcome, StepError> {
     let output = match &prior.verdict {
         Verdict::Succeeded(output) => serde_json::from_str(output).unwrap_or(Value::Null),
         Verdict::Failed(_) | Verdict::Unfinished => Value::Null,
@@ -107,10 +118,7 @@ pub fn compensate(host: &dyn Host, call: &Invocation, prior: &Prior) -> Result<O
         .get("resource_id")
         .cloned()
         .or_else(|| host.get(RESOURCE_ID));
-    conclude(
-        withdraw(host, known.as_ref().and_then(Value::as_str)),
-        &call.state,
-    )
+    conclude_with(withdraw(host, known.as_ref().and_then(Value::as_str)), || None)
 }
 
 /// Withdrawing what this step didn't record changes nothing, so another step's resource in the context is safe.

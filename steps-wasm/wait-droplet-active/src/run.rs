@@ -1,20 +1,31 @@
 //! One look per call.
 
 use digitalocean::{Action, ActionStatus, Droplet};
-use droplets::{Cloud, SHARED_TAG, cloud, droplet_here, id_of, stop_reading};
+use droplets::{Cloud, SHARED_TAG, cloud, create_action_of, droplet_here, stop_reading};
 use guest::{
-    Host, Invocation, Level, Outcome, Settings, StepError, Stop, again, conclude, permanent, restore,
+    Host, Invocation, Level, Outcome, Settings, State, StepError, Stop, again, conclude, permanent, restore,
 };
-use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 /// While the droplet stays `new`, the create's action is asked after each so many looks: placement may have failed.
 const LOOKS_PER_QUESTION: u32 = 24;
 
-#[derive(Default, Serialize, Deserialize)]
-struct State {
+#[derive(Default)]
+struct Progress {
     /// Some answer has shown the droplet: from then on its absence means something.
     seen: bool,
+}
+
+impl State for Progress {
+    fn write(&self) -> Value {
+        json!({ "seen": self.seen })
+    }
+
+    fn read(saved: &Value) -> Progress {
+        Progress {
+            seen: saved.get("seen").and_then(Value::as_bool).unwrap_or(false),
+        }
+    }
 }
 
 struct Call<'a> {
@@ -25,7 +36,7 @@ struct Call<'a> {
 }
 
 pub fn run(host: &dyn Host, call: &Invocation) -> Result<Outcome, StepError> {
-    let mut state: State = restore(call.state.as_deref());
+    let mut state: Progress = restore(call.state.as_deref());
     let this = Call {
         host,
         cloud: cloud(host),
@@ -36,7 +47,7 @@ pub fn run(host: &dyn Host, call: &Invocation) -> Result<Outcome, StepError> {
 }
 
 impl Call<'_> {
-    fn wait(&self, state: &mut State) -> Result<Value, Stop> {
+    fn wait(&self, state: &mut Progress) -> Result<Value, Stop> {
         let id = droplet_here(self.host, &self.settings)?;
         if self.call.polls == 0 && self.settings.max_polls() > 0 {
             // No droplet is active at once, and a listing made after everybody's create can be shared by everybody.
@@ -118,7 +129,7 @@ impl Call<'_> {
     /// The create's action: by the id that the create left in the context, else among the droplet's actions.
     fn create_action(&self, id: i64) -> Result<Option<Action>, Stop> {
         let stop = |error| self.unread(id, error);
-        if let Some(action_id) = self.host.get("droplet_create_action_id").as_ref().and_then(id_of) {
+        if let Some(action_id) = create_action_of(self.host, id) {
             return self.cloud.get_action(action_id).map_err(stop);
         }
         let actions = self.cloud.list_droplet_actions(id).map_err(stop)?;
@@ -137,27 +148,15 @@ impl Call<'_> {
         if !self.is_last_poll() {
             return self.later(progress);
         }
-        let action = match self.create_action(id) {
-            Ok(Some(Action {
-                status: ActionStatus::Errored,
-                ..
-            })) => return placement_failed(id),
-            Ok(Some(Action {
-                status: ActionStatus::Completed,
-                ..
-            })) => "completed",
-            Ok(Some(Action {
-                status: ActionStatus::InProgress,
-                ..
-            })) => "still in progress",
-            Ok(
-                Some(Action {
-                    status: ActionStatus::Unknown(_),
-                    ..
-                })
-                | None,
-            )
-            | Err(_) => "in an unknown state",
+        let status = match self.create_action(id) {
+            Ok(action) => action.map(|action| action.status),
+            Err(stop) => return stop,
+        };
+        let action = match status {
+            Some(ActionStatus::Errored) => return placement_failed(id),
+            Some(ActionStatus::Completed) => "completed",
+            Some(ActionStatus::InProgress) => "still in progress",
+            Some(ActionStatus::Unknown(_)) | None => "in an unknown state",
         };
         let message = format!(
             "gave up after {} polls: {progress}; its create action is {action}",

@@ -3,7 +3,7 @@
 use guest::bindings::arcadia::step::info;
 use guest::{
     CloudResource, Effect, Host, Invocation, Later, Level, Outcome, Phase, Prior, StepError, Stop, Verdict,
-    conclude, failure,
+    conclude_with, failure,
 };
 use serde_json::{Value, json};
 
@@ -66,7 +66,7 @@ fn carry_out(host: &dyn Host, call: &Invocation, prior: Option<&Prior>) -> Resul
             }
             _ => match effect(host, name, operation) {
                 Ok(()) => None,
-                Err(stop) => Some(conclude(Err(stop), &call.state)),
+                Err(stop) => Some(conclude_with(Err(stop), || call.state.clone())),
             },
         };
         if let Some(ended) = ended {
@@ -111,7 +111,7 @@ fn permanent(host: &dyn Host, operation: &Value) -> Option<Result<Outcome, StepE
             .set("scripted", &json!(failed + 1))
             .and_then(|()| host.checkpoint());
         if let Err(error) = counted {
-            return Some(conclude(Err(error.into()), &()));
+            return Some(conclude_with(Err(error.into()), || None));
         }
     }
     let message = text(operation, "message", "the script says so");
