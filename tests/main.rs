@@ -2,12 +2,16 @@
 
 #![cfg(test)]
 
+mod api;
+mod api_server;
 mod catalog;
 mod cloud_bench;
 mod cloud_once;
 mod cloud_secrets;
 mod cloud_wire;
 mod components_lock;
+mod droplets;
+mod engine;
 mod saga_core;
 // `cfg(test)` tells clippy that the helpers among the tests may unwrap, too.
 #[cfg(test)]

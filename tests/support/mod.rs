@@ -1,6 +1,8 @@
 //! What several topics need to talk to the servers under test.
 
+pub mod counting;
 pub mod http;
 pub mod openapi;
 pub mod provider;
 pub mod simulator;
+pub mod stand;

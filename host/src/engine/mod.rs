@@ -159,6 +159,11 @@ impl Engine {
         &self.catalog
     }
 
+    /// Sagas that are being changed, called, or about to be; those that sleep are rows.
+    pub fn in_memory(&self) -> usize {
+        self.table.len()
+    }
+
     /// Why the host takes no sagas, when it doesn't.
     pub fn ready(&self) -> Result<(), String> {
         if self.draining.load(Ordering::Acquire) {

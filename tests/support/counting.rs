@@ -1,0 +1,184 @@
+//! A store in front of the real one: counts the writer's transactions and can make each of them slow. Everything else
+//! goes straight through.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use arcadia::{
+    saga::{IntentId, JournalRecord, Json, Phase, Plan, ResourceKey, SagaId, StepIndex},
+    store::{
+        Applied, Change, ChannelRow, ComponentRow, DefinitionRow, EventRow, FindingRow, HostId, LoadedSaga,
+        NewComponent, Page, ProvisionedRow, PutComponent, ResourceFilter, ResourceRow, SagaFilter, SagaRow,
+        SqliteStore, StepRow, Store, StoreError, Takeover,
+    },
+};
+use async_trait::async_trait;
+
+pub struct Counting {
+    inner: SqliteStore,
+    commits: Arc<AtomicU64>,
+    each: Duration,
+}
+
+impl Counting {
+    /// `each`: what every commit takes longer.
+    pub fn wrap(commits: Arc<AtomicU64>, each: Duration) -> impl FnOnce(SqliteStore) -> Arc<dyn Store> {
+        move |inner| Arc::new(Counting { inner, commits, each })
+    }
+}
+
+#[async_trait]
+impl Store for Counting {
+    fn now_ms(&self) -> i64 {
+        self.inner.now_ms()
+    }
+
+    fn installation(&self) -> uuid::Uuid {
+        self.inner.installation()
+    }
+
+    async fn commit(&self, changes: Vec<Change>) -> Result<Vec<Applied>, StoreError> {
+        self.commits.fetch_add(1, Ordering::SeqCst);
+        if !self.each.is_zero() {
+            tokio::time::sleep(self.each).await;
+        }
+        self.inner.commit(changes).await
+    }
+
+    async fn open_host(&self, host: HostId) -> Result<Takeover, StoreError> {
+        self.inner.open_host(host).await
+    }
+
+    async fn heartbeat(&self, host: HostId, calling: &[SagaId]) -> Result<(), StoreError> {
+        self.inner.heartbeat(host, calling).await
+    }
+
+    async fn due(&self, host: HostId, until_ms: i64, limit: u32) -> Result<Vec<(SagaId, i64)>, StoreError> {
+        self.inner.due(host, until_ms, limit).await
+    }
+
+    async fn load(&self, saga: SagaId) -> Result<Option<LoadedSaga>, StoreError> {
+        self.inner.load(saga).await
+    }
+
+    async fn journal_latest(
+        &self,
+        saga: SagaId,
+        step: StepIndex,
+        phase: Phase,
+        once_key: &str,
+    ) -> Result<Option<JournalRecord>, StoreError> {
+        self.inner.journal_latest(saga, step, phase, once_key).await
+    }
+
+    async fn journal(&self, saga: SagaId) -> Result<Vec<JournalRecord>, StoreError> {
+        self.inner.journal(saga).await
+    }
+
+    async fn journal_record(&self, intent: IntentId) -> Result<Option<JournalRecord>, StoreError> {
+        self.inner.journal_record(intent).await
+    }
+
+    async fn saga(&self, saga: SagaId) -> Result<Option<SagaRow>, StoreError> {
+        self.inner.saga(saga).await
+    }
+
+    async fn sagas(&self, filter: &SagaFilter, page: Page) -> Result<Vec<SagaRow>, StoreError> {
+        self.inner.sagas(filter, page).await
+    }
+
+    async fn steps(&self, saga: SagaId) -> Result<Vec<StepRow>, StoreError> {
+        self.inner.steps(saga).await
+    }
+
+    async fn events(&self, saga: SagaId, after: i64, limit: u32) -> Result<Vec<EventRow>, StoreError> {
+        self.inner.events(saga, after, limit).await
+    }
+
+    async fn context(&self, saga: SagaId) -> Result<Vec<(String, String, Json)>, StoreError> {
+        self.inner.context(saga).await
+    }
+
+    async fn resource(&self, key: &ResourceKey) -> Result<Option<ResourceRow>, StoreError> {
+        self.inner.resource(key).await
+    }
+
+    async fn resource_by_id(&self, resource_id: &str) -> Result<Option<ResourceRow>, StoreError> {
+        self.inner.resource_by_id(resource_id).await
+    }
+
+    async fn resources(&self, filter: &ResourceFilter, page: Page) -> Result<Vec<ResourceRow>, StoreError> {
+        self.inner.resources(filter, page).await
+    }
+
+    async fn provisioned(&self, resource_id: &str) -> Result<Vec<ProvisionedRow>, StoreError> {
+        self.inner.provisioned(resource_id).await
+    }
+
+    async fn findings(
+        &self,
+        saga: Option<SagaId>,
+        open_only: bool,
+        page: Page,
+    ) -> Result<Vec<FindingRow>, StoreError> {
+        self.inner.findings(saga, open_only, page).await
+    }
+
+    async fn put_component(
+        &self,
+        component: NewComponent,
+        replace: bool,
+    ) -> Result<PutComponent, StoreError> {
+        self.inner.put_component(component, replace).await
+    }
+
+    async fn component(&self, digest: &str) -> Result<Option<ComponentRow>, StoreError> {
+        self.inner.component(digest).await
+    }
+
+    async fn component_bytes(&self, digest: &str) -> Result<Option<Arc<[u8]>>, StoreError> {
+        self.inner.component_bytes(digest).await
+    }
+
+    async fn components(&self) -> Result<Vec<ComponentRow>, StoreError> {
+        self.inner.components().await
+    }
+
+    async fn channels(&self) -> Result<Vec<ChannelRow>, StoreError> {
+        self.inner.channels().await
+    }
+
+    async fn set_channel(&self, channel: ChannelRow) -> Result<(), StoreError> {
+        self.inner.set_channel(channel).await
+    }
+
+    async fn definition(&self, name: &str) -> Result<Option<DefinitionRow>, StoreError> {
+        self.inner.definition(name).await
+    }
+
+    async fn definitions(&self) -> Result<Vec<DefinitionRow>, StoreError> {
+        self.inner.definitions().await
+    }
+
+    async fn put_definition(
+        &self,
+        name: &str,
+        body: &Json,
+        built_in: bool,
+    ) -> Result<DefinitionRow, StoreError> {
+        self.inner.put_definition(name, body, built_in).await
+    }
+
+    async fn plan(&self, digest: &str) -> Result<Option<Arc<Plan>>, StoreError> {
+        self.inner.plan(digest).await
+    }
+
+    async fn admin_token_hash(&self, if_missing: Option<&str>) -> Result<Option<String>, StoreError> {
+        self.inner.admin_token_hash(if_missing).await
+    }
+}
