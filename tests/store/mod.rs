@@ -1,4 +1,12 @@
 //! The store: its contract on every implementation, the databases against the model, and what is SQLite's own.
 
+mod catalogue;
 mod contract;
+mod differential;
 mod fixture;
+mod generator;
+mod inventory;
+mod journal;
+mod ownership;
+mod sqlite;
+mod views;

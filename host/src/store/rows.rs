@@ -254,3 +254,158 @@ fn wake_ms(saga: &Saga) -> Option<i64> {
         })
         .min()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::saga::{CompensatePolicy, ComponentRef, Kind, Plan, PlanStep, RunPolicy, SagaId};
+
+    fn saga(state: StepState) -> Saga {
+        let step = PlanStep {
+            name: "create".to_owned(),
+            component: ComponentRef {
+                name: "noop".to_owned(),
+                version: "1.0.0".to_owned(),
+                digest: String::new(),
+            },
+            params: Json::trusted("{}"),
+            scope: String::new(),
+            after: Vec::new(),
+            compensated: true,
+            pivot: false,
+            run: RunPolicy::default(),
+            compensate: CompensatePolicy::default(),
+        };
+        let plan = Plan {
+            definition: None,
+            kind: Kind::Test,
+            steps: vec![step],
+        };
+        let mut saga = Saga::accept(SagaId(Uuid::from_u128(1)), Arc::new(plan), 5);
+        saga.steps[0] = state;
+        saga
+    }
+
+    fn every_state() -> Vec<StepState> {
+        let failure = Failure {
+            code: "quota".to_owned(),
+            message: "no \"room\"".to_owned(),
+            detail: Some(Json::trusted(r#"{ "limit": 3.0 }"#)),
+        };
+        let plain = Failure::new("timeout", "");
+        let saved = [None, Some(Json::trusted("null")), Some(Json::trusted("[1, 2]"))];
+        let mut states = vec![StepState::Pending];
+        for saved in saved {
+            let work = Work {
+                attempt: 3,
+                polls: 7,
+                began_ms: 5,
+                wake_ms: 9,
+                saved: saved.clone(),
+                progress: saved.as_ref().map(|_| "still new".to_owned()),
+                last_failure: saved.as_ref().map(|_| plain.clone()),
+            };
+            states.push(StepState::Running(work.clone()));
+            states.push(StepState::RunStuck {
+                failure: failure.clone(),
+                saved: saved.clone(),
+            });
+            let verdicts = [
+                Verdict::Succeeded(Json::trusted("null")),
+                Verdict::Failed(failure.clone()),
+                Verdict::Unfinished,
+            ];
+            for verdict in verdicts {
+                let run = RunEnd {
+                    verdict,
+                    saved: saved.clone(),
+                };
+                states.push(StepState::Ran(run.clone()));
+                states.push(StepState::Undoing {
+                    run: run.clone(),
+                    work: work.clone(),
+                });
+                states.push(StepState::UndoStuck {
+                    run: run.clone(),
+                    failure: plain.clone(),
+                });
+                states.push(StepState::Undone { run });
+            }
+        }
+        states
+    }
+
+    #[test]
+    fn every_state_of_a_step_comes_back_from_its_rows() {
+        for state in every_state() {
+            let rows = rows_of(&saga(state.clone()), 0, 9);
+            let find = |phase| rows.iter().find(|row| row.phase == phase);
+            let read = state_of(find(Phase::Run), find(Phase::Compensate));
+            assert_eq!(read, Ok(state));
+        }
+    }
+
+    #[test]
+    fn rows_that_no_state_has_written_are_refused() {
+        let of = |state: StepState| rows_of(&saga(state), 0, 9);
+        let running = of(StepState::Running(Work::begin(1))).remove(0);
+        let undo = StepRow {
+            phase: Phase::Compensate,
+            ..running.clone()
+        };
+        assert!(state_of(None, Some(&undo)).is_err());
+        assert!(
+            state_of(Some(&running), Some(&undo)).is_err(),
+            "undone while it runs"
+        );
+        let odd = |change: fn(&mut StepRow)| {
+            let mut row = running.clone();
+            change(&mut row);
+            state_of(Some(&row), None)
+        };
+        for reason in [
+            odd(|row| row.state = "dancing".to_owned()),
+            odd(|row| row.state = SUCCEEDED.to_owned()),
+            odd(|row| row.state = FAILED.to_owned()),
+            odd(|row| row.wake_ms = None),
+            odd(|row| row.failure = Some(Json::trusted("{"))),
+        ] {
+            assert!(reason.is_err(), "{reason:?}");
+        }
+    }
+
+    #[test]
+    fn a_row_over_another_keeps_what_the_state_no_longer_carries() {
+        let running = rows_of(
+            &saga(StepState::Running(Work {
+                attempt: 4,
+                polls: 2,
+                ..Work::begin(5)
+            })),
+            0,
+            5,
+        );
+        let stuck = StepState::RunStuck {
+            failure: Failure::new("quota", ""),
+            saved: None,
+        };
+        let stuck = rows_of(&saga(stuck), 0, 9).remove(0).over(&running[0]);
+        assert_eq!((stuck.attempt, stuck.polls), (4, 2));
+        assert_eq!((stuck.began_ms, stuck.ended_ms), (Some(5), Some(9)));
+        let turned = StepState::Ran(RunEnd {
+            verdict: Verdict::Unfinished,
+            saved: None,
+        });
+        let turned = rows_of(&saga(turned), 0, 20).remove(0).over(&stuck);
+        assert_eq!(turned.ended_ms, Some(9), "a phase ends once");
+        let anew = rows_of(&saga(StepState::Running(Work::begin(30))), 0, 30)
+            .remove(0)
+            .over(&turned);
+        assert_eq!((anew.attempt, anew.polls), (1, 0));
+        assert_eq!((anew.began_ms, anew.ended_ms), (Some(30), None));
+    }
+}
