@@ -13,11 +13,6 @@ mod components_lock;
 mod droplets;
 mod engine;
 mod saga_core;
-// `cfg(test)` tells clippy that the helpers among the tests may unwrap, too.
-#[cfg(test)]
-mod api;
-#[cfg(test)]
-mod api_server;
 mod simulator;
 mod simulator_faults;
 mod simulator_holds;
