@@ -211,7 +211,7 @@ pub struct Ledger {
     now_ms: AtomicI64,
     pub records: Mutex<Vec<JournalRecord>>,
     pub refuse: Mutex<Option<IntentRefused>>,
-    /// When set, intents become durable one permit at a time.
+    /// When set, intents and answers become durable one permit at a time.
     pub slow_disk: Mutex<Option<Arc<Semaphore>>>,
 }
 
@@ -243,6 +243,13 @@ impl Ledger {
             .collect()
     }
 
+    async fn disk(&self) {
+        let disk = self.slow_disk.lock().unwrap().clone();
+        if let Some(disk) = disk {
+            disk.acquire().await.unwrap().forget();
+        }
+    }
+
     /// `(answered, conclusive) | refused | unsent | open`, for tables.
     pub fn words(&self) -> Vec<&'static str> {
         let word = |state: RecordState| match state {
@@ -270,10 +277,7 @@ impl Journal for Ledger {
     }
 
     async fn intend(&self, intent: Intent) -> Result<(), IntentRefused> {
-        let disk = self.slow_disk.lock().unwrap().clone();
-        if let Some(disk) = disk {
-            disk.acquire().await.unwrap().forget();
-        }
+        self.disk().await;
         if let Some(refused) = self.refuse.lock().unwrap().clone() {
             return Err(refused);
         }
@@ -283,6 +287,7 @@ impl Journal for Ledger {
     }
 
     async fn answer(&self, answer: Answer) {
+        self.disk().await;
         let at_ms = answer.at_ms;
         let mut records = self.records.lock().unwrap();
         let record = records

@@ -265,7 +265,7 @@ async fn a_request_leaves_only_after_its_intent_is_durable() {
         early.is_err() && upstream.connections() == 0,
         "nothing may leave before the disk has answered"
     );
-    disk.add_permits(1);
+    disk.add_permits(2);
     assert_eq!(word(&call.await.unwrap()), "202");
 }
 
@@ -278,14 +278,14 @@ async fn a_call_cut_off_before_its_intent_is_durable_sends_nothing() {
     *bench.ledger.slow_disk.lock().unwrap() = Some(Arc::clone(&disk));
     let cut_off = tokio::time::timeout(Duration::from_millis(50), bench.fetch(create_once("{}"))).await;
     assert!(cut_off.is_err());
-    disk.add_permits(1);
+    disk.add_permits(2);
     bench.idle().await;
     assert_eq!(
         (bench.ledger.words(), upstream.connections()),
         (vec!["unsent"], 0)
     );
 
-    disk.add_permits(1);
+    disk.add_permits(2);
     assert_eq!(word(&bench.fetch(create_once("{}")).await), "202");
 }
 

@@ -254,8 +254,10 @@ async fn configurations_that_would_leak_or_can_t_work_are_refused() {
             "{name}"
         );
     }
-    let broken = with(&|config| config.credential = Some(Secret::new("a\nb")));
-    assert!(matches!(broken, Err(ServicesError::Credential(_))));
+    for secret in ["a\nb", " "] {
+        let result = with(&|config| config.credential = Some(Secret::new(secret)));
+        assert!(matches!(result, Err(ServicesError::Credential(_))), "{result:?}");
+    }
     assert!(matches!(
         with(&|config| config.per_minute = 0),
         Err(ServicesError::Budget(_))

@@ -7,6 +7,7 @@ use std::{convert::Infallible, fmt, str::FromStr};
 pub struct Secret(String);
 
 const MASK: &str = "[secret]";
+const MIN_RECOGNISABLE_BYTES: usize = 8;
 
 impl Secret {
     /// White space around it is dropped: files with tokens end with a line break.
@@ -18,14 +19,19 @@ impl Secret {
         &self.0
     }
 
+    fn is_recognisable(&self) -> bool {
+        self.0.len() >= MIN_RECOGNISABLE_BYTES
+    }
+
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Takes the credential out of bytes that came back from the upstream, which may echo what it was sent.
+    /// Takes the credential out of bytes that came back from the upstream, which may echo what it was sent. One that is too short to be
+    /// a secret stays: it would stand in innocent text.
     pub(super) fn scrub(&self, bytes: Vec<u8>) -> Vec<u8> {
         let needle = self.0.as_bytes();
-        if needle.is_empty() || bytes.len() < needle.len() {
+        if !self.is_recognisable() || bytes.len() < needle.len() {
             return bytes;
         }
         let mut found = bytes.windows(needle.len()).position(|window| window == needle);
@@ -45,10 +51,10 @@ impl Secret {
     }
 
     pub(super) fn scrub_text(&self, text: String) -> String {
-        if self.0.is_empty() {
-            text
-        } else {
+        if self.is_recognisable() {
             text.replace(&self.0, MASK)
+        } else {
+            text
         }
     }
 }
@@ -89,12 +95,13 @@ mod tests {
 
     #[test]
     fn an_echoed_secret_is_taken_out_wherever_it_stands() {
-        let secret = Secret::new("tok");
+        let secret = Secret::new("the-tok-en");
         let clean = |bytes: &[u8]| String::from_utf8(secret.scrub(bytes.to_vec())).unwrap();
-        assert_eq!(clean(b"tok a tok"), "[secret] a [secret]");
-        assert_eq!(clean(b"toktok"), "[secret][secret]");
-        assert_eq!(clean(b"to"), "to");
+        assert_eq!(clean(b"the-tok-en a the-tok-en"), "[secret] a [secret]");
+        assert_eq!(clean(b"the-tok-enthe-tok-en"), "[secret][secret]");
+        assert_eq!(clean(b"the-tok-e"), "the-tok-e");
         assert_eq!(clean(b"nothing"), "nothing");
-        assert_eq!(secret.scrub_text("x-tok-y".to_owned()), "x-[secret]-y");
+        assert_eq!(Secret::new("no").scrub_text("nothing".to_owned()), "nothing");
+        assert_eq!(secret.scrub_text("x-the-tok-en-y".to_owned()), "x-[secret]-y");
     }
 }

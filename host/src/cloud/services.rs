@@ -45,7 +45,7 @@ pub enum ServicesError {
     Twice(String),
     #[error("service {service}: the base URL {reason}")]
     BaseUrl { service: String, reason: &'static str },
-    #[error("service {0}: the credential has a character that can't stand in a header")]
+    #[error("service {0}: the credential is empty or has a character that can't stand in a header")]
     Credential(String),
     #[error("service {0}: per_minute and per_hour must be at least 1")]
     Budget(String),
@@ -174,6 +174,7 @@ impl Service {
         })?;
         let authorization = match &config.credential {
             None => None,
+            Some(secret) if secret.is_empty() => return Err(ServicesError::Credential(name)),
             Some(secret) => {
                 let mut value = header::HeaderValue::from_str(&format!("Bearer {}", secret.reveal()))
                     .map_err(|_| ServicesError::Credential(name.clone()))?;

@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, HashMap};
 use super::budget::Caller;
 use crate::saga::Phase;
 
-/// A caller that doesn't come within this time after its turn loses it.
-const GRACE_MS: i64 = 5_000;
+/// A caller that doesn't come within this time after its turn loses it. Longer than the pace at which steps poll: they come back when
+/// they would have come anyway.
+const GRACE_MS: i64 = 10_000;
 /// More callers than this get a time, but no turn that others leave room for.
 const MAX_WAITING: usize = 50_000;
 
