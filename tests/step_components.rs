@@ -11,7 +11,7 @@ use std::{
 use arcadia::{
     cloud::Grant,
     saga::{CallEnd, Effect, Failure, Json, Outcome, Phase, Verdict, Writes},
-    step::{Call, Compiled, Ended, LogLine, Manifest, Prior},
+    step::{Call, Compiled, Ended, Manifest, Prior},
 };
 use serde_json::{Value, json};
 
@@ -219,74 +219,5 @@ async fn what_a_checkpoint_saved_does_not_come_again_with_the_outcome() {
             context: BTreeMap::from([("a".to_owned(), Some(Json::trusted("1")))]),
             inventory: Vec::new(),
         }]
-    );
-}
-
-/// Languages bring WASI along: it answers, with nothing in its hands.
-#[tokio::test]
-async fn wasi_gives_clocks_and_dice_and_nothing_else() {
-    let host = Arc::new(FakeHost::default());
-    let probe = compiled("examples/components/wasi-probe.wasm");
-    assert!(
-        probe
-            .imports()
-            .iter()
-            .any(|import| import.starts_with("wasi:filesystem/"))
-    );
-    let mut call = call();
-    call.memory_bytes = Some(4 << 20);
-    let found = done(&RUNTIME.call(&probe, call, host.clone()).await);
-    for (name, expected) in [
-        ("stdin", json!("empty")),
-        ("wall_clock", json!(true)),
-        ("monotonic_clock", json!(true)),
-        ("random", json!(true)),
-        ("file", json!("denied")),
-        ("environment", json!("empty")),
-    ] {
-        assert_eq!(found[name], expected, "{name}");
-    }
-    let line = |level, message: &str| LogLine {
-        level,
-        message: message.to_owned(),
-        fields: Vec::new(),
-    };
-    assert_eq!(
-        *host.lines.lock().unwrap(),
-        [
-            line(tracing::Level::INFO, "a line on stdout"),
-            line(tracing::Level::WARN, "a line on stderr"),
-        ]
-    );
-}
-
-/// Written against `wit/` alone, without a line of Rust.
-#[tokio::test]
-async fn a_step_in_c_runs_and_is_compensated() {
-    let greet = compiled("examples/components/greet-c.wasm");
-    let manifest = RUNTIME.describe(&greet).await.unwrap();
-    let mut run = call();
-    run.writable = manifest.writes.clone();
-    let ended = RUNTIME
-        .call(&greet, run.clone(), Arc::new(FakeHost::default()))
-        .await;
-    assert_eq!(done(&ended), json!({"greeting": "hello from C in step one"}));
-    assert_eq!(
-        ended.writes.context,
-        BTreeMap::from([(
-            "greeting".to_owned(),
-            Some(Json::trusted("\"hello from C in step one\""))
-        )])
-    );
-    let undo = Call {
-        phase: Phase::Compensate,
-        context: BTreeMap::from([("greeting".to_owned(), Json::trusted("1"))]),
-        ..run
-    };
-    let ended = RUNTIME.call(&greet, undo, Arc::new(FakeHost::default())).await;
-    assert_eq!(done(&ended), json!({}));
-    assert_eq!(
-        ended.writes.context,
-        BTreeMap::from([("greeting".to_owned(), None)])
     );
 }

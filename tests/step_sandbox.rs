@@ -308,3 +308,49 @@ async fn without_address_space_for_a_pool_calls_run_all_the_same() {
         "memory-limit"
     );
 }
+
+/// The host's functions run on the guest's stack, above its share: the deepest JSON that is read, at the deepest point that
+/// a guest can reach, must fit there. It would end the process otherwise.
+#[tokio::test]
+async fn the_host_has_stack_left_wherever_a_guest_calls_it() {
+    let nested = "[".repeat(127);
+    let guest = Guest {
+        imports: r#"(import "arcadia:step/context@0.1.0" "set" (func $set (param i32 i32 i32 i32 i32)))"#,
+        items: r#"(data (i32.const 4096) "a")
+            (func $nest (local $at i32)
+                (loop $more
+                    (i32.store8 offset=8192 (local.get $at) (i32.const 91))
+                    (i32.store8 offset=8319 (local.get $at) (i32.const 93))
+                    (local.set $at (i32.add (local.get $at) (i32.const 1)))
+                    (br_if $more (i32.lt_u (local.get $at) (i32.const 127)))))
+            (func $deep (param $left i32) (result i32)
+                (if (result i32) (local.get $left)
+                    (then (i32.add (call $deep (i32.sub (local.get $left) (i32.const 1))) (i32.const 1)))
+                    (else
+                        (call $set (i32.const 4096) (i32.const 1) (i32.const 8192) (i32.const 254) (i32.const 256))
+                        (i32.load8_u (i32.const 256)))))"#,
+        // The attempt is 48 bytes into the invocation.
+        run: "(call $nest)
+            (drop (call $deep (i32.mul (i32.load offset=48 (local.get 0)) (i32.const 200))))
+            (call $done (i32.const 64) (i32.const 2))",
+        ..Guest::default()
+    };
+    let compiled = guest.compiled();
+    let (mut done, mut too_deep) = (0, 0);
+    for attempt in 1..200 {
+        let mut call = call();
+        call.attempt = attempt;
+        call.writable = vec!["a".to_owned()];
+        let ended = RUNTIME.call(&compiled, call, Arc::new(FakeHost::default())).await;
+        match ended.end.outcome {
+            Outcome::Done(_) => {
+                done += 1;
+                let text = format!("{nested}{}", "]".repeat(127));
+                assert_eq!(ended.writes.context["a"], Some(Json::trusted(text)));
+            }
+            Outcome::Trap(failure) if failure.code == "stack-limit" => too_deep += 1,
+            other => panic!("attempt {attempt}: {other:?}"),
+        }
+    }
+    assert!(done > 10 && too_deep > 10, "{done} done, {too_deep} too deep");
+}
