@@ -10,6 +10,7 @@ mod cloud_once;
 mod cloud_secrets;
 mod cloud_wire;
 mod components_lock;
+mod crash;
 mod droplets;
 mod engine;
 mod saga_core;

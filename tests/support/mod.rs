@@ -1,6 +1,7 @@
 //! What several topics need to talk to the servers under test.
 
 pub mod counting;
+pub mod host;
 pub mod http;
 pub mod openapi;
 pub mod provider;

@@ -1,0 +1,202 @@
+//! The real binary as a child process, on a real SQLite file, against a simulator: started, killed, started again.
+
+use std::{
+    io::{BufRead as _, BufReader},
+    path::PathBuf,
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use arcadia::simulator::Simulator;
+use reqwest::Method;
+use serde_json::Value;
+
+/// How long a host may take until it says that it is ready.
+const STARTS_IN: Duration = Duration::from_secs(60);
+/// How long a saga may take to come to rest.
+const RESTS_IN: Duration = Duration::from_secs(60);
+
+pub struct Host {
+    data: tempfile::TempDir,
+    services: PathBuf,
+    process: Option<Child>,
+    url: String,
+    http: reqwest::Client,
+}
+
+impl Host {
+    /// In a fresh data folder; its one service is the simulator.
+    pub async fn start(simulator: &Simulator) -> Host {
+        let data = tempfile::tempdir().unwrap();
+        let services = data.path().join("services.toml");
+        let credential = data.path().join("credential");
+        std::fs::write(&credential, "sim-token").unwrap();
+        // A budget that a quick test doesn't meet; the budget has tests of its own.
+        let text = format!(
+            "[services.digitalocean]\nbase_url = {:?}\ncredential_file = {credential:?}\nper_minute = 100000\nper_hour = 1000000\n\
+             [[services.digitalocean.allow]]\nmethods = [\"GET\", \"POST\", \"DELETE\"]\npath_prefixes = [\"/v2\"]\n",
+            simulator.api_url()
+        );
+        std::fs::write(&services, text).unwrap();
+        let mut host = Host {
+            data,
+            services,
+            process: None,
+            url: String::new(),
+            http: super::http::client(),
+        };
+        host.restart().await;
+        host
+    }
+
+    /// SIGKILL: nothing is flushed, nobody is told.
+    pub fn kill(&mut self) {
+        if let Some(mut process) = self.process.take() {
+            process.kill().unwrap();
+            process.wait().unwrap();
+        }
+    }
+
+    /// Starts on what the last one left.
+    pub async fn restart(&mut self) {
+        self.kill();
+        let mut process = Command::new(env!("CARGO_BIN_EXE_arcadia"))
+            .args(["serve", "--listen", "127.0.0.1:0", "--data"])
+            .arg(self.data.path().join("data"))
+            .arg("--services")
+            .arg(&self.services)
+            .env_remove("DIGITALOCEAN_TOKEN")
+            .stdout(Stdio::piped())
+            .stderr(Stdio::from(
+                std::fs::File::options()
+                    .create(true)
+                    .append(true)
+                    .open(self.data.path().join("log"))
+                    .unwrap(),
+            ))
+            .spawn()
+            .unwrap();
+        let stdout = process.stdout.take().unwrap();
+        self.process = Some(process);
+        let (told, tell) = tokio::sync::oneshot::channel();
+        std::thread::spawn(move || {
+            let mut lines = BufReader::new(stdout).lines().map_while(Result::ok);
+            let url = lines.find_map(|line| {
+                line.split_whitespace()
+                    .find(|word| word.starts_with("http://"))
+                    .map(str::to_owned)
+            });
+            let _ = told.send(url);
+            lines.for_each(drop);
+        });
+        let url = tokio::time::timeout(STARTS_IN, tell).await;
+        self.url = match url {
+            Ok(Ok(Some(url))) => url.trim_end_matches('/').to_owned(),
+            _ => panic!("the host did not start: {}", self.log()),
+        };
+    }
+
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.data.path().join("log")).unwrap_or_default()
+    }
+
+    fn token(&self) -> String {
+        std::fs::read_to_string(self.data.path().join("data/token"))
+            .unwrap()
+            .trim()
+            .to_owned()
+    }
+
+    /// Status and body; `None` when the host went away meanwhile.
+    pub async fn send(&self, method: Method, path: &str, body: Option<Value>) -> Option<(u16, Value)> {
+        let mut request = self
+            .http
+            .request(method, format!("{}{path}", self.url))
+            .bearer_auth(self.token());
+        if let Some(body) = body {
+            request = request.json(&body);
+        }
+        let answer = request.send().await.ok()?;
+        let status = answer.status().as_u16();
+        let text = answer.text().await.ok()?;
+        Some((status, serde_json::from_str(&text).unwrap_or(Value::String(text))))
+    }
+
+    pub async fn get(&self, path: &str) -> Value {
+        match self.send(Method::GET, path, None).await {
+            Some((200, body)) => body,
+            other => panic!("GET {path}: {other:?}\n{}", self.log()),
+        }
+    }
+
+    /// Id of a saga that was accepted.
+    pub async fn saga(&self, body: Value) -> String {
+        match self.send(Method::POST, "/v1/sagas", Some(body)).await {
+            Some((202, body)) => body["id"].as_str().unwrap().to_owned(),
+            other => panic!("the saga was not accepted: {other:?}\n{}", self.log()),
+        }
+    }
+
+    pub async fn upload(&self, wasm: &[u8]) {
+        let request = self
+            .http
+            .post(format!("{}/v1/components", self.url))
+            .bearer_auth(self.token());
+        let answer = request
+            .header("content-type", "application/wasm")
+            .body(wasm.to_vec())
+            .send()
+            .await
+            .unwrap();
+        let status = answer.status().as_u16();
+        assert!(
+            matches!(status, 200 | 201),
+            "upload: {status} {}",
+            answer.text().await.unwrap()
+        );
+    }
+
+    /// Waits until the saga has ended or needs attention; its status.
+    pub async fn rest_of(&self, saga: &str) -> String {
+        let deadline = Instant::now() + RESTS_IN;
+        loop {
+            let request = self
+                .http
+                .get(format!("{}/v1/sagas/{saga}", self.url))
+                .bearer_auth(self.token());
+            let answer = request.header("prefer", "wait=10").send().await.unwrap();
+            let body: Value = answer.json().await.unwrap();
+            let status = body["status"]
+                .as_str()
+                .unwrap_or_else(|| panic!("no status in {body}"))
+                .to_owned();
+            if !matches!(status.as_str(), "running" | "compensating") {
+                return status;
+            }
+            if Instant::now() > deadline {
+                let steps = self.get(&format!("/v1/sagas/{saga}/steps")).await;
+                panic!(
+                    "saga {saga} does not come to rest: {body}\n{steps}\n{}",
+                    self.log()
+                );
+            }
+        }
+    }
+
+    /// Provider ids of the inventory's live droplets.
+    pub async fn inventory(&self) -> std::collections::BTreeSet<i64> {
+        let rows = self.get("/v1/droplets?limit=200").await;
+        let rows = rows["items"]
+            .as_array()
+            .unwrap_or_else(|| panic!("no items in {rows}"));
+        rows.iter()
+            .map(|row| row["provider_id"].as_str().unwrap().parse().unwrap())
+            .collect()
+    }
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
