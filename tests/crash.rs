@@ -4,6 +4,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use arcadia::simulator::{Matcher, Options, Point, Rules, Simulator};
+use futures_util::StreamExt as _;
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -11,6 +12,9 @@ use crate::support::{
     host::Host,
     simulator::{Control, requests},
 };
+
+/// Hosts that run at the same time in one test.
+const AT_ONCE: usize = 3;
 
 const SCRIPTED: &[u8] = include_bytes!("../steps-wasm/examples/components/scripted.wasm");
 
@@ -314,14 +318,21 @@ async fn strike(scenario: Scenario, matcher: Matcher, point: Point, blow: Blow) 
     drop(stage.simulator);
 }
 
+/// A few at a time: each spends most of its time waiting.
 async fn strike_everywhere(blow: Blow) {
+    let mut cases = Vec::new();
     for scenario in Scenario::ALL {
         for matcher in scenario.requests() {
             for point in [Point::BeforeEffect, Point::AfterEffect] {
-                strike(scenario, matcher.clone(), point, blow).await;
+                cases.push((scenario, matcher.clone(), point));
             }
         }
     }
+    futures_util::stream::iter(cases)
+        .for_each_concurrent(AT_ONCE, |(scenario, matcher, point)| {
+            strike(scenario, matcher, point, blow)
+        })
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

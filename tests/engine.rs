@@ -214,3 +214,38 @@ async fn a_sleeping_saga_survives_the_host_and_is_not_in_memory() {
     let rows = stand.engine().store().steps(saga).await.unwrap();
     assert_eq!(rows[0].output.as_ref().unwrap().to_value(), json!({ "x": 2 }));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_step_in_c_is_run_and_compensated() {
+    let stand = Stand::new().await;
+    let alone = stand
+        .start(json!([{ "name": "greet", "component": "greet-c" }]), json!({}))
+        .await;
+    assert_eq!(stand.rest(alone).await.status, Status::Completed);
+    assert!(
+        stand
+            .engine()
+            .store()
+            .context(alone)
+            .await
+            .unwrap()
+            .iter()
+            .any(|(_, key, _)| key == "greeting")
+    );
+    let steps = json!([
+        { "name": "greet", "component": "greet-c" },
+        scripted("fail", json!([{ "permanent": { "code": "broken", "message": "for good" } }]), json!([])),
+    ]);
+    let undone = stand.start(steps, json!({})).await;
+    assert_eq!(stand.rest(undone).await.status, Status::Compensated);
+    assert!(
+        stand
+            .engine()
+            .store()
+            .context(undone)
+            .await
+            .unwrap()
+            .iter()
+            .all(|(_, key, _)| key != "greeting")
+    );
+}
