@@ -393,7 +393,7 @@ async fn a_pinned_component_is_compiled_once_and_found_again() {
         (found[0].component.digest(), found[0].manifest.name.as_str()),
         (row.digest.as_str(), "greet")
     );
-    let wit = catalog.wit(&row.digest).await.unwrap().unwrap();
+    let wit = found[0].component.wit().unwrap();
     assert!(wit.contains("export arcadia:step/step@0.1.0;"), "{wit}");
     let unknown = catalog.pinned(&"0".repeat(64)).await;
     assert!(matches!(unknown, Err(CatalogError::Unknown(_))));

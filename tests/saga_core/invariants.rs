@@ -42,11 +42,31 @@ pub fn check_transition(before: &Saga, event: &Event, after: &Saga, commands: &[
         "nothing changed, nothing is wanted{}",
         seen()
     );
+    assert_eq!(
+        after.takeovers,
+        takeovers(before, event, after),
+        "takeovers in a row{}",
+        seen()
+    );
     for step in 0..after.steps.len() {
         check_step(before, after, step, &seen);
     }
     check_state(after, &seen);
     check_commands(before, event, after, commands, &seen);
+}
+
+/// In a row: whatever shows that the saga's calls can end begins the count anew, and so does the turning.
+fn takeovers(before: &Saga, event: &Event, after: &Saga) -> u32 {
+    match event {
+        _ if before.turning.is_none() && after.turning.is_some() => 0,
+        Event::RunReturned { .. } | Event::UndoReturned { .. } | Event::Retried => 0,
+        Event::TakenOver { calling: true } if before.status != Status::NeedsAttention => before.takeovers + 1,
+        Event::TakenOver { .. }
+        | Event::RunSettled { .. }
+        | Event::PivotPassed { .. }
+        | Event::CancelRequested { .. }
+        | Event::Abandoned => before.takeovers,
+    }
 }
 
 /// What holds of every state by itself.

@@ -42,17 +42,15 @@ impl Catalog {
         if let Some(pinned) = cell.get() {
             return Ok(pinned.clone());
         }
-        let pinned = cell
-            .get_or_try_init(|| self.compile_stored(digest))
-            .await?
-            .clone();
+        let pinned = match cell.get_or_try_init(|| self.compile_stored(digest)).await {
+            Ok(pinned) => pinned.clone(),
+            Err(error) => {
+                self.pinned.forget(digest, &cell);
+                return Err(error);
+            }
+        };
         self.pinned.make_room();
         Ok(pinned)
-    }
-
-    /// The component's world as WIT text; none when it can't be written as one.
-    pub async fn wit(&self, digest: &str) -> Result<Option<String>, CatalogError> {
-        Ok(self.pinned(digest).await?.component.wit().map(str::to_owned))
     }
 
     async fn compile_stored(&self, digest: &str) -> Result<Arc<Pinned>, CatalogError> {
@@ -109,6 +107,15 @@ impl PinnedCache {
         cell
     }
 
+    /// Nothing came of it: the next call tries again.
+    fn forget(&self, digest: &str, cell: &Arc<OnceCell<Arc<Pinned>>>) {
+        let mut slots = self.slots();
+        let same = |slot: &Slot| Arc::ptr_eq(&slot.cell, cell) && !slot.cell.initialized();
+        if slots.by_digest.get(digest).is_some_and(same) {
+            slots.by_digest.remove(digest);
+        }
+    }
+
     fn note_size(&self, digest: &str, bytes: u64) {
         if let Some(slot) = self.slots().by_digest.get_mut(digest) {
             slot.bytes = bytes;
@@ -133,7 +140,11 @@ impl PinnedCache {
             let idle = slots
                 .by_digest
                 .iter()
-                .filter(|(_, slot)| slot.cell.initialized() && slot.last_use != newest)
+                .filter(|(_, slot)| {
+                    // Nobody waits for a cell that only its slot holds: the call that made it was dropped.
+                    let idle = slot.cell.initialized() || Arc::strong_count(&slot.cell) == 1;
+                    idle && slot.last_use != newest
+                })
                 .min_by_key(|(_, slot)| slot.last_use)
                 .map(|(digest, _)| digest.clone());
             let Some(digest) = idle else { return };
@@ -143,5 +154,73 @@ impl PinnedCache {
 
     fn slots(&self) -> std::sync::MutexGuard<'_, Slots> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::step::{Runtime, RuntimeOptions};
+
+    const NOOP: &[u8] = include_bytes!("../../../../steps-wasm/examples/components/noop.wasm");
+
+    /// One component under many digests.
+    async fn noop() -> impl Fn() -> Pinned {
+        let options = RuntimeOptions {
+            threads: 1,
+            max_calls: 1,
+            ..RuntimeOptions::default()
+        };
+        let runtime = Runtime::new(options).unwrap();
+        let component = runtime.compile(Arc::from(NOOP)).unwrap();
+        let manifest = runtime.describe(&component).await.unwrap();
+        move || Pinned {
+            component: component.clone(),
+            manifest: manifest.clone(),
+        }
+    }
+
+    fn kept(cache: &PinnedCache, digest: &str) -> bool {
+        cache.slots().by_digest.contains_key(digest)
+    }
+
+    #[tokio::test]
+    async fn what_was_not_used_for_longest_makes_room() {
+        let (noop, cache) = (noop().await, PinnedCache::default());
+        for number in 0..MAX_COMPONENTS {
+            cache.insert(&number.to_string(), 1, noop());
+        }
+        assert!(kept(&cache, "0"));
+        cache.cell("0");
+        cache.insert("one more", 1, noop());
+        assert!(kept(&cache, "0") && kept(&cache, "one more") && !kept(&cache, "1"));
+        assert_eq!(cache.slots().by_digest.len(), MAX_COMPONENTS);
+    }
+
+    #[tokio::test]
+    async fn large_components_make_room_by_their_size_and_the_newest_stays_whatever_its_size() {
+        let (noop, cache) = (noop().await, PinnedCache::default());
+        cache.insert("a", MAX_BYTES / 2, noop());
+        cache.insert("b", MAX_BYTES / 2, noop());
+        assert!(kept(&cache, "a") && kept(&cache, "b"));
+        cache.insert("c", 1, noop());
+        assert!(!kept(&cache, "a") && kept(&cache, "b") && kept(&cache, "c"));
+        cache.insert("d", MAX_BYTES * 2, noop());
+        assert!(kept(&cache, "d") && cache.slots().by_digest.len() == 1);
+    }
+
+    #[tokio::test]
+    async fn what_is_being_compiled_is_kept_for_as_long_as_somebody_waits_for_it() {
+        let (noop, cache) = (noop().await, PinnedCache::default());
+        let waiting = cache.cell("waiting");
+        for number in 0..2 * MAX_COMPONENTS {
+            cache.insert(&number.to_string(), 1, noop());
+        }
+        assert!(Arc::ptr_eq(&waiting, &cache.cell("waiting")));
+        drop(waiting);
+        for number in 0..2 * MAX_COMPONENTS {
+            cache.insert(&number.to_string(), 1, noop());
+        }
+        assert!(!kept(&cache, "waiting"));
     }
 }
