@@ -11,6 +11,7 @@ mod cloud_secrets;
 mod cloud_wire;
 mod components_lock;
 mod crash;
+mod droplet_faults;
 mod droplets;
 mod engine;
 mod saga_core;

@@ -149,6 +149,21 @@ fn it_converges_whatever_the_provider_answers() {
 }
 
 #[test]
+fn a_404_to_a_second_delete_is_not_taken_for_gone_while_the_droplet_can_be_read() {
+    let (host, id) = host(Some("active"));
+    host.cloud.borrow_mut().delete_ms = Some(30_000);
+    let with_effect = What::Answer {
+        status: 500,
+        body: String::new(),
+        effect: true,
+    };
+    let host = host.with_faults([on("DELETE", DROPLETS, with_effect)]);
+    let end = fake::run(&host, run);
+    assert_gone(&host, &end, &id);
+    assert_eq!(host.count("DELETE", DROPLETS), 2);
+}
+
+#[test]
 fn an_accepted_delete_that_never_happens_is_sent_again() {
     let (host, id) = host(Some("active"));
     host.cloud.borrow_mut().delete_ms = None;

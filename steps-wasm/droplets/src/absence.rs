@@ -123,7 +123,8 @@ impl Leaving {
                 self.looks += 1;
                 Ok(false)
             }
-            Ok(Deletion::NotFound) => Ok(true),
+            // While a delete is going on a second one is answered 404, and the droplet can still be read.
+            Ok(Deletion::NotFound) => self.look(host, cloud, call, settings),
             Err(error) if is_for_later(&error) => {
                 host.log(
                     Level::Warn,

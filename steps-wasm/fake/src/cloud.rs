@@ -245,7 +245,7 @@ impl FakeCloud {
 
     fn delete(&mut self, id: i64) -> Answer {
         let (now_ms, delete_ms) = (self.now_ms, self.delete_ms);
-        if self.readable(id).is_none() {
+        if self.readable(id).is_none_or(|droplet| droplet.gone_ms.is_some()) {
             return not_found();
         }
         let droplet = self
