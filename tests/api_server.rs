@@ -34,6 +34,8 @@ fn shipped(name: &str) -> Arc<[u8]> {
 pub struct Api {
     pub url: String,
     pub http: reqwest::Client,
+    pub engine: Arc<Engine>,
+    pub state: ApiState,
     stop: Option<oneshot::Sender<()>>,
     serving: Option<JoinHandle<std::io::Result<()>>>,
     _data: tempfile::TempDir,
@@ -99,16 +101,19 @@ impl Api {
             runtime: RUNTIME.clone(),
             catalog,
         });
-        let state = ApiState::new(engine.await.unwrap(), api::token_hash(TOKEN), false);
+        let engine = engine.await.unwrap();
+        let state = ApiState::new(engine.clone(), api::token_hash(TOKEN), false);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let (stop, stopped) = oneshot::channel();
-        let serving = tokio::spawn(api::serve(listener, state, async move {
+        let serving = tokio::spawn(api::serve(listener, state.clone(), async move {
             let _ = stopped.await;
         }));
         Api {
             url,
             http: http::client(),
+            engine,
+            state,
             stop: Some(stop),
             serving: Some(serving),
             _data: data,

@@ -3,6 +3,9 @@
 #![cfg(test)]
 
 mod api;
+mod api_document;
+mod api_random;
+mod api_refusals;
 mod api_server;
 mod catalog;
 mod cloud_bench;

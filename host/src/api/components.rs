@@ -22,7 +22,7 @@ use super::{
     dto::{ChannelName, Component, ComponentSummary, Page, Time, Uploaded},
     path::Name,
     problem::{Code, Problem},
-    query::Query,
+    query::{NoQuery, Query},
     view,
 };
 use crate::engine::{
@@ -159,9 +159,8 @@ async fn list_components(
 async fn get_component(
     State(state): State<ApiState>,
     Name(digest): Name,
-    query: Query,
+    _: NoQuery,
 ) -> Result<Json<Component>, Problem> {
-    query.finish()?;
     let catalog = state.engine().catalog();
     let row = catalog.component(&digest).ok_or_else(|| unknown(&digest))?;
     let channels = catalog
@@ -200,9 +199,8 @@ async fn get_component(
 async fn get_component_wasm(
     State(state): State<ApiState>,
     Name(digest): Name,
-    query: Query,
+    _: NoQuery,
 ) -> Result<Response, Problem> {
-    query.finish()?;
     let bytes = state.store().component_bytes(&digest).await?;
     let bytes = bytes.ok_or_else(|| unknown(&digest))?;
     let headers = [(CONTENT_TYPE, HeaderValue::from_static("application/wasm"))];
@@ -221,9 +219,8 @@ async fn get_component_wasm(
 async fn get_component_wit(
     State(state): State<ApiState>,
     Name(digest): Name,
-    query: Query,
+    _: NoQuery,
 ) -> Result<String, Problem> {
-    query.finish()?;
     match state.engine().catalog().pinned(&digest).await {
         Ok(pinned) => pinned.component.wit().map(str::to_owned).ok_or_else(|| {
             let detail = "the component carries no interface that can be printed";

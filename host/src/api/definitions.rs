@@ -16,7 +16,7 @@ use super::{
     dto::{Definition, DefinitionSummary, Page, Time},
     path::Name,
     problem::{Code, Problem},
-    query::Query,
+    query::{NoQuery, Query},
     view,
 };
 use crate::engine::DefinitionRow;
@@ -62,9 +62,8 @@ async fn list_definitions(
 async fn get_definition(
     State(state): State<ApiState>,
     Name(name): Name,
-    query: Query,
+    _: NoQuery,
 ) -> Result<Json<Definition>, Problem> {
-    query.finish()?;
     let row = state.engine().catalog().definition(&name).ok_or_else(|| {
         Problem::new(
             Code::UnknownDefinition,
@@ -98,6 +97,7 @@ async fn put_definition(
     State(state): State<ApiState>,
     Extension(actor): Extension<Actor>,
     Name(name): Name,
+    _: NoQuery,
     RawBody(body): RawBody,
 ) -> Result<Response, Problem> {
     let catalog = state.engine().catalog();

@@ -14,7 +14,7 @@ use super::{
     inventory,
     path::Name,
     problem::{Code, Problem},
-    query::Query,
+    query::{NoQuery, Query},
     sagas::{self, Request},
 };
 use crate::{
@@ -76,6 +76,7 @@ async fn create_droplet(
     Extension(actor): Extension<Actor>,
     IdempotencyKey(key): IdempotencyKey,
     wait: Wait,
+    _: NoQuery,
     Body(body): Body<CreateDroplet>,
 ) -> Result<Response, Problem> {
     let inputs = inputs([
@@ -122,9 +123,8 @@ async fn destroy_droplet(
     Name(provider_id): Name,
     IdempotencyKey(key): IdempotencyKey,
     wait: Wait,
-    query: Query,
+    _: NoQuery,
 ) -> Result<Response, Problem> {
-    query.finish()?;
     known(&state, &provider_id).await?;
     let request = Request {
         plan: definition("destroy_droplet"),
@@ -163,6 +163,7 @@ async fn snapshot_droplet(
     Name(provider_id): Name,
     IdempotencyKey(key): IdempotencyKey,
     wait: Wait,
+    _: NoQuery,
     Body(body): Body<CreateSnapshot>,
 ) -> Result<Response, Problem> {
     known(&state, &provider_id).await?;

@@ -10,7 +10,7 @@ use super::{
     dto::{Page, Provisioned, Resource, ResourceSummary},
     path::Name,
     problem::{Code, Problem},
-    query::Query,
+    query::{NoQuery, Query},
     view,
 };
 use crate::engine::{Cursor, ProvisionedRow, ResourceFilter, ResourceRow};
@@ -85,9 +85,8 @@ pub(super) async fn page(
 async fn get_resource(
     State(state): State<ApiState>,
     Name(id): Name,
-    query: Query,
+    _: NoQuery,
 ) -> Result<Json<Resource>, Problem> {
-    query.finish()?;
     Ok(Json(view::resource(known(&state, &id).await?)))
 }
 

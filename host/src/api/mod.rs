@@ -40,5 +40,5 @@ mod view;
 
 pub use auth::token_hash;
 pub use problem::Code;
-pub use server::{router, serve, serve_router};
-pub use state::ApiState;
+pub use server::{router, serve};
+pub use state::{ApiState, MAX_REQUESTS};

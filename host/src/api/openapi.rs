@@ -13,6 +13,25 @@ use super::{dto::ProblemDocument, problem::Code};
 const SCHEME: &str = "token";
 const PROBLEM: &str = "application/problem+json";
 
+/// What every operation below `/v1` may answer.
+const REFUSED: &[(&str, &str)] = &[
+    ("400", "`invalid-query`, `invalid-path`"),
+    ("401", "`unauthorized`; with `WWW-Authenticate`"),
+    (
+        "500",
+        "`internal`; the header `x-request-id` leads to the host's log",
+    ),
+    ("503", "`overloaded`, `store-unavailable`; with `Retry-After`"),
+];
+
+/// What every operation with a body may answer beside that.
+const REFUSED_BODIES: &[(&str, &str)] = &[
+    ("408", "`body-timeout`"),
+    ("413", "`body-too-large`"),
+    ("415", "`unsupported-media-type`"),
+    ("422", "`invalid-request`"),
+];
+
 #[derive(OpenApi)]
 #[openapi(
     info(title = "Arcadia", description = "A durable saga engine whose steps are WebAssembly components."),
@@ -55,9 +74,14 @@ pub(super) fn complete(mut document: openapi::OpenApi) -> openapi::OpenApi {
         for operation in operations.into_iter().flatten() {
             if closed {
                 operation.security = Some(vec![SecurityRequirement::new(SCHEME, Vec::<String>::new())]);
-                let refused = ResponseBuilder::new().description("`unauthorized`; with `WWW-Authenticate`");
-                let responses = &mut operation.responses.responses;
-                responses.insert("401".to_owned(), RefOr::T(refused.build()));
+                let with_body = operation.request_body.as_ref().map(|_| REFUSED_BODIES);
+                for (status, description) in REFUSED.iter().chain(with_body.into_iter().flatten()) {
+                    let response = ResponseBuilder::new().description(*description).build();
+                    let responses = &mut operation.responses.responses;
+                    responses
+                        .entry((*status).to_owned())
+                        .or_insert(RefOr::T(response));
+                }
             }
             for (status, response) in &mut operation.responses.responses {
                 if let RefOr::T(response) = response

@@ -34,6 +34,18 @@ impl<S: Send + Sync> FromRequestParts<S> for Query {
     }
 }
 
+/// For what takes no parameters.
+pub(super) struct NoQuery;
+
+impl<S: Send + Sync> FromRequestParts<S> for NoQuery {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<NoQuery, Problem> {
+        let query = Query::from_request_parts(parts, state).await?;
+        query.finish().map(|()| NoQuery)
+    }
+}
+
 impl Query {
     /// The value of a parameter, which then counts as known.
     fn take(&mut self, name: &str) -> Option<String> {

@@ -98,16 +98,7 @@ pub async fn serve(
     state: ApiState,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> io::Result<()> {
-    serve_router(listener, router(state.clone()), state, shutdown).await
-}
-
-/// Like [`serve`], with other routes beside the API's own.
-pub async fn serve_router(
-    listener: TcpListener,
-    router: Router,
-    state: ApiState,
-    shutdown: impl Future<Output = ()> + Send + 'static,
-) -> io::Result<()> {
+    let router = router(state.clone());
     let listener = listener.tap_io(|stream| {
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "a connection keeps its delay");

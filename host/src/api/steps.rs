@@ -11,7 +11,7 @@ use super::{
     dto::{Channel, MoveChannel, Page, Step, StepVersion, Time},
     path::Names,
     problem::{Code, Problem},
-    query::Query,
+    query::{NoQuery, Query},
     view,
 };
 use crate::engine::catalog::StepView;
@@ -79,6 +79,7 @@ async fn move_channel(
     State(state): State<ApiState>,
     Extension(actor): Extension<Actor>,
     Names(step, channel): Names,
+    _: NoQuery,
     Body(body): Body<MoveChannel>,
 ) -> Result<Json<Channel>, Problem> {
     let (pointer, to) = match (body.version, body.digest) {

@@ -15,7 +15,7 @@ use crate::{
         mapped::unknown_saga,
         path::SagaInPath,
         problem::Problem,
-        query::Query,
+        query::NoQuery,
         view,
     },
     engine::SagaRow,
@@ -44,9 +44,8 @@ pub(super) async fn get_saga(
     SagaInPath(saga): SagaInPath,
     KnownRevision(known): KnownRevision,
     mut wait: Wait,
-    query: Query,
+    _: NoQuery,
 ) -> Result<Response, Problem> {
-    query.finish()?;
     let row = state.wait(saga, known, &mut wait).await?;
     let row = row.ok_or_else(|| unknown_saga(saga))?;
     let mut response = if known == Some(row.revision) {

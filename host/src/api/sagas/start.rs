@@ -20,7 +20,7 @@ use crate::{
         headers::{IDEMPOTENCY_REPLAYED, IdempotencyKey, Wait},
         mapped::unknown_saga,
         problem::{Code, Problem},
-        query::MAX_TEXT_CHARS,
+        query::{MAX_TEXT_CHARS, NoQuery},
     },
     engine::{self, Idempotency, PlanSource, StartError},
     saga::{Json, Status},
@@ -63,6 +63,7 @@ pub(super) async fn start_saga(
     Extension(actor): Extension<Actor>,
     IdempotencyKey(key): IdempotencyKey,
     wait: Wait,
+    _: NoQuery,
     Body(body): Body<dto::StartSaga>,
 ) -> Result<Response, Problem> {
     let plan = plan_source(body.definition, body.kind, body.steps)?;

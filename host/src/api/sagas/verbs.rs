@@ -12,6 +12,7 @@ use crate::{
         dto::{Reason, Saga},
         path::SagaInPath,
         problem::{Code, Problem},
+        query::NoQuery,
     },
     engine::{Asked, Verb},
     saga::SagaId,
@@ -40,6 +41,7 @@ pub(super) async fn cancel_saga(
     State(state): State<ApiState>,
     Extension(actor): Extension<Actor>,
     SagaInPath(saga): SagaInPath,
+    _: NoQuery,
     OptionalBody(body): OptionalBody<Reason>,
 ) -> Result<Response, Problem> {
     let reason = read(body)?;
@@ -65,6 +67,7 @@ pub(super) async fn retry_saga(
     State(state): State<ApiState>,
     Extension(actor): Extension<Actor>,
     SagaInPath(saga): SagaInPath,
+    _: NoQuery,
     OptionalBody(body): OptionalBody<Reason>,
 ) -> Result<Response, Problem> {
     let reason = needed(read(body)?)?;
@@ -89,6 +92,7 @@ pub(super) async fn abandon_saga(
     State(state): State<ApiState>,
     Extension(actor): Extension<Actor>,
     SagaInPath(saga): SagaInPath,
+    _: NoQuery,
     OptionalBody(body): OptionalBody<Reason>,
 ) -> Result<Response, Problem> {
     let reason = needed(read(body)?)?;
