@@ -28,7 +28,8 @@ pub struct AdminToken {
 }
 
 impl DataFolder {
-    /// Opens the folder, making it (0700) when it is missing. One that others can enter is refused: it holds the token.
+    /// Opens the folder, making it (0700) when it is missing; an empty one is closed to others. One with something in it
+    /// that others can enter is refused: it shall hold the token, and they may be there for a reason.
     pub fn open(path: &Path) -> Result<DataFolder, CliError> {
         fs::DirBuilder::new()
             .recursive(true)
@@ -41,7 +42,14 @@ impl DataFolder {
             .permissions()
             .mode()
             & 0o777;
-        if mode & 0o077 != 0 {
+        let is_empty = fs::read_dir(&path)
+            .map_err(CliError::reading(&path))?
+            .next()
+            .is_none();
+        if mode & 0o077 != 0 && is_empty {
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o700))
+                .map_err(CliError::writing(&path))?;
+        } else if mode & 0o077 != 0 {
             return Err(CliError::usage(
                 format!(
                     "the data folder {} is open to others (mode {mode:o})",
@@ -163,9 +171,14 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_that_others_can_enter_is_refused() {
+    fn a_folder_that_others_can_enter_is_closed_when_empty_and_refused_otherwise() {
         let temporary = tempfile::tempdir().unwrap();
-        fs::set_permissions(temporary.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        let open = || fs::set_permissions(temporary.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        open();
+        DataFolder::open(temporary.path()).unwrap();
+        assert_eq!(mode(temporary.path()), 0o700);
+        open();
+        fs::write(temporary.path().join("theirs"), "").unwrap();
         let error = DataFolder::open(temporary.path()).unwrap_err();
         assert!(error.report().contains("chmod 700"), "{}", error.report());
     }

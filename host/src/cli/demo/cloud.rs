@@ -21,9 +21,9 @@ impl DemoCloud {
     pub async fn start() -> Result<DemoCloud, CliError> {
         let rules = Rules {
             tokens: vec![Token::full(SIMULATED_TOKEN)],
-            activation_ms: 1_500,
-            snapshot_ms: 1_000,
-            delete_ms: 500,
+            activation_ms: 1_000,
+            snapshot_ms: 600,
+            delete_ms: 400,
             ..Rules::default()
         };
         let simulator = simulate::start(Options {

@@ -18,6 +18,7 @@ use serde_json::json;
 
 use super::{
     client::Client,
+    data_folder::DataFolder,
     exit::Exit,
     failure::CliError,
     output,
@@ -33,7 +34,7 @@ const LIMIT: Duration = Duration::from_secs(20);
 /// Kept for ending in order.
 const RESERVE: Duration = Duration::from_millis(500);
 
-/// See it work: provision, snapshot and destroy a droplet, then watch a failure being undone
+/// See it work: a droplet is made and destroyed, another one fails and is undone
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Starts a host with a fresh data folder and a simulated DigitalOcean, both as real HTTP servers on free ports of this
@@ -61,7 +62,7 @@ pub struct Demo {
 impl Demo {
     pub async fn run(self, json: bool, began: Instant) -> Result<Exit, CliError> {
         let folder = fresh_folder();
-        fs::create_dir_all(&folder).map_err(CliError::writing(&folder))?;
+        DataFolder::open(&folder)?;
         let told = tokio::select! {
             told = tokio::time::timeout_at((began + LIMIT - RESERVE).into(), self.tell(&folder, json, began)) => {
                 told.unwrap_or_else(|_| Err(CliError::failed(format!(

@@ -255,8 +255,8 @@ fn unexpected(what: String) -> CliError {
 fn quick(steps: &[&str]) -> BTreeMap<String, Params> {
     let params = |step: &str| -> Params {
         let interval = |name: &str, ms: u64| (name.to_owned(), Value::from(ms));
-        let looks = [interval("poll_interval_ms", 250)];
-        let settling = [interval("settle_ms", 1_000), interval("absence_recheck_ms", 250)];
+        let looks = [interval("poll_interval_ms", 200)];
+        let settling = [interval("settle_ms", 600), interval("absence_recheck_ms", 200)];
         match step {
             "wait" => looks.into_iter().collect(),
             _ => looks.into_iter().chain(settling).collect(),
