@@ -31,10 +31,11 @@ async fn take_over(
     host: HostId,
     now_ms: i64,
 ) -> Result<Takeover, sqlx::Error> {
+    // Cross joins keep this order: the other way round, every open saga would be looked for in the whole list.
     let called: Vec<String> = sqlx::query_scalar(
-        "select distinct runs.id from hosts, json_each(hosts.calling) as calling
-         join saga_runs as runs on runs.id = calling.value
-         where hosts.id <> ?1 and runs.owner = hosts.id and runs.ended_ms is null
+        "select distinct runs.id
+         from hosts cross join json_each(hosts.calling) as calling cross join saga_runs as runs
+         where runs.id = calling.value and hosts.id <> ?1 and runs.owner = hosts.id and runs.ended_ms is null
          order by runs.id",
     )
     .bind(host.to_string())

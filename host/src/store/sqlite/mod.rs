@@ -2,8 +2,8 @@
 //!
 //! | file | noun |
 //! |---|---|
-//! | `open` | lock, settings, schema, installation |
-//! | `commit`, `round`, `write`, `inventory` | the writer: rounds of changes, what decides them, the statements |
+//! | `open`, `writer` | lock, settings, schema, installation; the connection that writes |
+//! | `commit`, `round`, `write`, `inventory` | a commit: rounds of changes, what decides them, the statements |
 //! | `load`, `views`, `hosts`, `catalog` | what is read, ownership, the catalogue |
 //! | `row`, `record` | rows as they are written and as they are read |
 //! | `plans`, `error` | plans in memory; what a database error means |
@@ -21,15 +21,15 @@ mod round;
 mod row;
 mod views;
 mod write;
+mod writer;
 
 use std::{fs::File, path::Path, sync::Arc};
 
 use async_trait::async_trait;
-use sqlx::{SqliteConnection, SqlitePool};
-use tokio::sync::Mutex;
+use sqlx::SqlitePool;
 use uuid::Uuid;
 
-use self::{error::store_error, plans::Plans};
+use self::{error::store_error, plans::Plans, writer::Writer};
 use super::{
     Applied, Change, ChannelRow, ComponentRow, DefinitionRow, EventRow, FindingRow, HostId, LoadedSaga,
     NewComponent, Page, ProvisionedRow, PutComponent, ResourceFilter, ResourceRow, SagaFilter, SagaRow,
@@ -40,8 +40,8 @@ use crate::saga::{IntentId, JournalRecord, Json, Phase, Plan, ResourceKey, SagaI
 pub struct SqliteStore {
     clock: Clock,
     installation: Uuid,
-    /// Every write goes through this one connection, so that none ever waits for a lock of the database.
-    writer: Mutex<SqliteConnection>,
+    /// Every write goes through one connection, so that none ever waits for a lock of the database.
+    writer: Writer,
     readers: SqlitePool,
     plans: Plans,
     _lock: File,
@@ -58,7 +58,7 @@ impl SqliteStore {
         Ok(SqliteStore {
             clock,
             installation: opened.installation,
-            writer: Mutex::new(opened.writer),
+            writer: opened.writer,
             readers: opened.readers,
             plans: Plans::default(),
             _lock: opened.lock,
@@ -77,18 +77,21 @@ impl Store for SqliteStore {
     }
 
     async fn commit(&self, changes: Vec<Change>) -> Result<Vec<Applied>, StoreError> {
-        let mut writer = self.writer.lock().await;
-        commit::commit(&mut writer, &self.plans, &changes).await
+        let mut held = self.writer.hold().await?;
+        let result = commit::commit(held.connection(), &self.plans, &changes).await;
+        held.release(result)
     }
 
     async fn open_host(&self, host: HostId) -> Result<Takeover, StoreError> {
-        let mut writer = self.writer.lock().await;
-        hosts::open_host(&mut writer, host, self.now_ms()).await
+        let mut held = self.writer.hold().await?;
+        let result = hosts::open_host(held.connection(), host, self.now_ms()).await;
+        held.release(result)
     }
 
     async fn heartbeat(&self, host: HostId, calling: &[SagaId]) -> Result<(), StoreError> {
-        let mut writer = self.writer.lock().await;
-        hosts::heartbeat(&mut writer, host, calling, self.now_ms()).await
+        let mut held = self.writer.hold().await?;
+        let result = hosts::heartbeat(held.connection(), host, calling, self.now_ms()).await;
+        held.release(result)
     }
 
     async fn due(&self, host: HostId, until_ms: i64, limit: u32) -> Result<Vec<(SagaId, i64)>, StoreError> {
@@ -168,8 +171,9 @@ impl Store for SqliteStore {
         component: NewComponent,
         replace: bool,
     ) -> Result<PutComponent, StoreError> {
-        let mut writer = self.writer.lock().await;
-        catalog::put_component(&mut writer, component, replace, self.now_ms()).await
+        let mut held = self.writer.hold().await?;
+        let result = catalog::put_component(held.connection(), component, replace, self.now_ms()).await;
+        held.release(result)
     }
 
     async fn component(&self, digest: &str) -> Result<Option<ComponentRow>, StoreError> {
@@ -189,8 +193,9 @@ impl Store for SqliteStore {
     }
 
     async fn set_channel(&self, channel: ChannelRow) -> Result<(), StoreError> {
-        let mut writer = self.writer.lock().await;
-        catalog::set_channel(&mut writer, channel).await
+        let mut held = self.writer.hold().await?;
+        let result = catalog::set_channel(held.connection(), channel).await;
+        held.release(result)
     }
 
     async fn definition(&self, name: &str) -> Result<Option<DefinitionRow>, StoreError> {
@@ -207,8 +212,9 @@ impl Store for SqliteStore {
         body: &Json,
         built_in: bool,
     ) -> Result<DefinitionRow, StoreError> {
-        let mut writer = self.writer.lock().await;
-        catalog::put_definition(&mut writer, name, body, built_in, self.now_ms()).await
+        let mut held = self.writer.hold().await?;
+        let result = catalog::put_definition(held.connection(), name, body, built_in, self.now_ms()).await;
+        held.release(result)
     }
 
     async fn plan(&self, digest: &str) -> Result<Option<Arc<Plan>>, StoreError> {
@@ -216,7 +222,43 @@ impl Store for SqliteStore {
     }
 
     async fn admin_token_hash(&self, if_missing: Option<&str>) -> Result<Option<String>, StoreError> {
-        let mut writer = self.writer.lock().await;
-        catalog::admin_token_hash(&mut writer, if_missing, self.now_ms()).await
+        let mut held = self.writer.hold().await?;
+        let result = catalog::admin_token_hash(held.connection(), if_missing, self.now_ms()).await;
+        held.release(result)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Each commit is all or nothing, also when the database itself gives up in the middle.
+    #[tokio::test]
+    async fn a_full_database_refuses_a_write_and_serves_the_next() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = SqliteStore::open(&folder.path().join("a.db")).await.unwrap();
+        let component = |digest: &str, bytes: usize| NewComponent {
+            digest: digest.to_owned(),
+            name: digest.to_owned(),
+            version: "1.0.0".to_owned(),
+            manifest: Json::trusted("{}"),
+            bytes: vec![0; bytes].into(),
+            built_in: false,
+            uploaded_by: "test".to_owned(),
+        };
+        let mut held = store.writer.hold().await.unwrap();
+        sqlx::query("pragma max_page_count = 100")
+            .execute(held.connection())
+            .await
+            .unwrap();
+        held.release(Ok(())).unwrap();
+        let full = store.put_component(component("large", 1_000_000), false).await;
+        let Err(StoreError::Unavailable(reason)) = &full else {
+            panic!("expected that the database is full, got {full:?}");
+        };
+        assert!(reason.to_string().contains("full"), "{reason}");
+        assert_eq!(store.component("large").await.unwrap(), None);
+        let small = store.put_component(component("small", 10), false).await.unwrap();
+        assert!(matches!(small, PutComponent::Added(_)), "{small:?}");
     }
 }

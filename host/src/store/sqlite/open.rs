@@ -13,7 +13,7 @@ use sqlx::{
 };
 use uuid::Uuid;
 
-use super::error::store_error;
+use super::{error::store_error, writer::Writer};
 use crate::store::StoreError;
 
 static MIGRATIONS: Migrator = sqlx::migrate!("../migrations/sqlite");
@@ -27,7 +27,7 @@ const CHECKPOINT_PAGES: &str = "4000";
 
 /// The file, opened for this process alone.
 pub(super) struct Opened {
-    pub writer: SqliteConnection,
+    pub writer: Writer,
     pub readers: SqlitePool,
     pub installation: Uuid,
     /// Held for as long as the store lives; the system releases it however the process ends.
@@ -36,19 +36,20 @@ pub(super) struct Opened {
 
 pub(super) async fn open(path: &Path, now_ms: i64) -> Result<Opened, StoreError> {
     let lock = lock(path)?;
-    let mut writer = SqliteConnection::connect_with(&writer_options(path))
+    let options = writer_options(path);
+    let mut connection = SqliteConnection::connect_with(&options)
         .await
         .map_err(|error| cannot_open(path, &error))?;
-    check_settings(&mut writer).await?;
-    MIGRATIONS.run(&mut writer).await.map_err(migrate_error)?;
-    let installation = installation(&mut writer, now_ms).await?;
+    check_settings(&mut connection).await?;
+    MIGRATIONS.run(&mut connection).await.map_err(migrate_error)?;
+    let installation = installation(&mut connection, now_ms).await?;
     let readers = SqlitePoolOptions::new()
         .max_connections(READERS)
         .connect_with(base_options(path).read_only(true))
         .await
         .map_err(store_error)?;
     Ok(Opened {
-        writer,
+        writer: Writer::new(options, connection),
         readers,
         installation,
         lock,
@@ -176,17 +177,17 @@ mod tests {
     #[tokio::test]
     async fn settings_that_lose_commits_are_refused_by_name() {
         let folder = tempfile::tempdir().unwrap();
-        let options = || writer_options(&folder.path().join("a.db"));
-        let weak = refusal(options().synchronous(SqliteSynchronous::Normal)).await;
+        let options = |name: &str| writer_options(&folder.path().join(name));
+        let weak = refusal(options("a.db").synchronous(SqliteSynchronous::Normal)).await;
         assert!(
             weak.contains("works with journal_mode=wal, synchronous=1"),
             "{weak}"
         );
-        let no_keys = refusal(options().foreign_keys(false)).await;
+        let no_keys = refusal(options("b.db").foreign_keys(false)).await;
         assert!(no_keys.contains("foreign_keys=0"), "{no_keys}");
-        let no_log = refusal(options().journal_mode(SqliteJournalMode::Delete)).await;
+        let no_log = refusal(options("c.db").journal_mode(SqliteJournalMode::Delete)).await;
         assert!(no_log.contains("journal_mode=delete"), "{no_log}");
-        let mut connection = SqliteConnection::connect_with(&options()).await.unwrap();
+        let mut connection = SqliteConnection::connect_with(&options("d.db")).await.unwrap();
         check_settings(&mut connection).await.unwrap();
     }
 }
