@@ -173,8 +173,8 @@ impl Api {
     /// Waits until a step of the saga sleeps.
     pub async fn asleep(&self, saga: &str) {
         let path = format!("/v1/sagas/{saga}");
-        let mut tag = String::new();
         for _ in 0..100 {
+            let tag = self.get(&path).await.header("etag").unwrap().to_owned();
             let steps = self.get(&format!("{path}/steps")).await;
             if steps
                 .items()
@@ -184,8 +184,7 @@ impl Api {
                 return;
             }
             let request = self.request(Method::GET, &path).header("if-none-match", tag);
-            let changed = answer(request.header("prefer", "wait=5")).await;
-            tag = changed.header("etag").unwrap().to_owned();
+            answer(request.header("prefer", "wait=5")).await;
         }
         panic!("no step of saga {saga} falls asleep");
     }

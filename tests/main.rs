@@ -2,10 +2,13 @@
 
 #![cfg(test)]
 
-mod api;
+mod api_catalog;
 mod api_document;
+mod api_inventory;
 mod api_random;
+mod api_refusal_table;
 mod api_refusals;
+mod api_sagas;
 mod api_server;
 mod catalog;
 mod cli_binary;

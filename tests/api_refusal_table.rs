@@ -1,0 +1,459 @@
+//! Requests that the HTTP API has to refuse, and how.
+
+use serde_json::{Value, json};
+
+use crate::api_server::{Api, example, sleeper};
+
+/// A request, and what its refusal has to be.
+pub struct Refusal {
+    pub method: &'static str,
+    pub path: String,
+    pub content_type: Option<&'static str>,
+    pub body: Vec<u8>,
+    pub status: u16,
+    pub code: &'static str,
+    /// The pointer or the parameter of the first error; empty: there needs to be none.
+    pub place: &'static str,
+}
+
+fn no_body(
+    method: &'static str,
+    path: &str,
+    status: u16,
+    code: &'static str,
+    place: &'static str,
+) -> Refusal {
+    Refusal {
+        method,
+        path: path.to_owned(),
+        content_type: None,
+        body: Vec::new(),
+        status,
+        code,
+        place,
+    }
+}
+
+fn sent(
+    method: &'static str,
+    path: &str,
+    body: &Value,
+    (status, code): (u16, &'static str),
+    place: &'static str,
+) -> Refusal {
+    let content_type = Some("application/json");
+    Refusal {
+        method,
+        path: path.to_owned(),
+        content_type,
+        body: body.to_string().into(),
+        status,
+        code,
+        place,
+    }
+}
+
+const INVALID: (u16, &str) = (422, "invalid-request");
+
+/// Everything that is refused whatever the host holds.
+pub fn everywhere() -> Vec<Refusal> {
+    let groups = [
+        plans(),
+        steps(),
+        fields(),
+        bodies(),
+        looks(),
+        changes(),
+        uploads(),
+    ];
+    groups.into_iter().flatten().collect()
+}
+
+fn start(body: &Value, place: &'static str) -> Refusal {
+    sent("POST", "/v1/sagas", body, INVALID, place)
+}
+
+fn step(name: &str, component: &str) -> Value {
+    json!({ "name": name, "component": component })
+}
+
+fn inline(steps: Value) -> Value {
+    json!({ "kind": "test", "steps": steps })
+}
+
+fn plans() -> Vec<Refusal> {
+    vec![
+        start(&json!({}), "/definition"),
+        start(&json!({ "definition": "nope" }), "/definition"),
+        start(&json!({ "definition": "strict", "kind": "test" }), "/kind"),
+        start(&json!({ "definition": "strict", "steps": [] }), "/steps"),
+        start(&json!({ "definition": "strict" }), "/inputs/a"),
+        start(
+            &json!({ "definition": "strict", "inputs": { "a": "1" } }),
+            "/inputs/a",
+        ),
+        start(
+            &json!({ "definition": "strict", "inputs": { "a": 1, "b": 2 } }),
+            "/inputs/b",
+        ),
+        start(&json!({ "definition": "strict", "inputs": [] }), "/inputs"),
+        start(&json!({ "kind": "test" }), "/steps"),
+        start(&json!({ "steps": [step("one", "noop")] }), "/kind"),
+        start(
+            &json!({ "kind": "holiday", "steps": [step("one", "noop")] }),
+            "/kind",
+        ),
+    ]
+}
+
+fn steps() -> Vec<Refusal> {
+    let with = |mut step: Value, field: &str, value: Value| {
+        step[field] = value;
+        inline(json!([step]))
+    };
+    vec![
+        start(&inline(json!([])), "/steps"),
+        start(&inline(json!({})), "/steps"),
+        start(&inline(json!([7])), "/steps/0"),
+        start(&inline(json!([step("one", "nope")])), "/steps/0/component"),
+        start(&inline(json!([step("one", "noop@9.9.9")])), "/steps/0/component"),
+        start(&inline(json!([step("one", "noop#nope")])), "/steps/0/component"),
+        start(
+            &inline(json!([step("one", "noop"), step("ONE", "noop")])),
+            "/steps/1/name",
+        ),
+        start(&inline(json!([step("", "noop")])), "/steps/0/name"),
+        start(&inline(json!([{ "name": "one" }])), "/steps/0/component"),
+        start(&with(step("one", "noop"), "after", json!([])), "/steps/0/after"),
+        start(&with(step("one", "noop"), "scope", json!("x")), "/steps/0/scope"),
+        start(
+            &with(step("one", "noop"), "nonsense", json!(1)),
+            "/steps/0/nonsense",
+        ),
+        start(
+            &with(step("one", "noop"), "run", json!({ "max_attempts": 0 })),
+            "/steps/0/run/max_attempts",
+        ),
+        start(
+            &with(step("one", "scripted"), "params", json!({ "run": 7 })),
+            "/steps/0/params/run",
+        ),
+        start(
+            &with(step("one", "noop"), "params", json!({ "tags": ["arcadia-r-x"] })),
+            "/steps/0/params/tags/0",
+        ),
+    ]
+}
+
+fn fields() -> Vec<Refusal> {
+    let start_with = |field: &str, value: Value| {
+        let mut body = inline(json!([step("one", "scripted")]));
+        body[field] = value;
+        body
+    };
+    vec![
+        start(&start_with("params", json!({ "nope": {} })), "/params/nope"),
+        start(&start_with("params", json!({ "one": 7 })), "/params/one"),
+        start(
+            &start_with("params", json!({ "one": { "run": 7 } })),
+            "/params/one/run",
+        ),
+        start(
+            &start_with("params", json!({ "one": { "tags": ["arcadia-x"] } })),
+            "/params/one/tags/0",
+        ),
+        start(
+            &start_with("inputs", json!({ "my_tags": ["ok", "Arcadia-Saga-1"] })),
+            "/inputs/my_tags/1",
+        ),
+        start(&start_with("inputs", json!("text")), "/inputs"),
+        start(&start_with("deployment_id", json!("")), "/deployment_id"),
+        start(
+            &start_with("deployment_id", json!("x".repeat(256))),
+            "/deployment_id",
+        ),
+        start(&start_with("deployment_id", json!(7)), "/deployment_id"),
+        start(&start_with("triggered_by", json!("")), "/triggered_by"),
+        start(&start_with("triggerd_by", json!("me")), "/triggerd_by"),
+    ]
+}
+
+fn bodies() -> Vec<Refusal> {
+    let mut refusals = Vec::new();
+    let deep = format!("{}{}", "[".repeat(300), "]".repeat(300));
+    let long = format!("{{\"definition\": \"{}\"}}", "x".repeat(256 << 10));
+    let broken: [(&[u8], u16, &str); 7] = [
+        (b"", 400, "invalid-json"),
+        (b"{\"definition\"", 400, "invalid-json"),
+        (b"{\"kind\": \"test\", \"kind\": \"test\"}", 400, "invalid-json"),
+        (b"{\"inputs\": {\"a\": \"\\u0000\"}}", 400, "invalid-json"),
+        (b"{\"definition\": \"\xff\"}", 400, "invalid-json"),
+        (deep.as_bytes(), 400, "invalid-json"),
+        (long.as_bytes(), 413, "body-too-large"),
+    ];
+    for (method, path) in [
+        ("POST", "/v1/sagas"),
+        ("POST", "/v1/droplets"),
+        ("PUT", "/v1/definitions/strict"),
+        ("PUT", "/v1/steps/noop/channels/stable"),
+    ] {
+        for (body, status, code) in broken {
+            refusals.push(Refusal {
+                method,
+                path: path.to_owned(),
+                content_type: Some("application/json"),
+                body: body.to_vec(),
+                status,
+                code,
+                place: "",
+            });
+        }
+        for content_type in [
+            None,
+            Some("text/plain"),
+            Some("application/x-www-form-urlencoded"),
+        ] {
+            let body = b"{}".to_vec();
+            let (status, code) = (415, "unsupported-media-type");
+            refusals.push(Refusal {
+                method,
+                path: path.to_owned(),
+                content_type,
+                body,
+                status,
+                code,
+                place: "",
+            });
+        }
+        refusals.push(sent(method, path, &json!([]), INVALID, ""));
+        let path = format!("{path}?nonsense=1");
+        refusals.push(sent(
+            method,
+            &path,
+            &json!({}),
+            (400, "invalid-query"),
+            "nonsense",
+        ));
+    }
+    refusals
+}
+
+fn looks() -> Vec<Refusal> {
+    let mut refusals = Vec::new();
+    let query = |path: &str, place| no_body("GET", path, 400, "invalid-query", place);
+    let lists = [
+        "components",
+        "steps",
+        "definitions",
+        "sagas",
+        "droplets",
+        "inventory/resources",
+        "findings",
+    ];
+    for list in lists {
+        for (parameters, place) in [
+            ("limit=0", "limit"),
+            ("limit=201", "limit"),
+            ("limit=x", "limit"),
+            ("limit=1&limit=2", "limit"),
+            ("nonsense=1", "nonsense"),
+        ] {
+            refusals.push(query(&format!("/v1/{list}?{parameters}"), place));
+        }
+        for cursor in ["x", "e30", "%00", "eyJhdF9tcyI6MX0"] {
+            let path = format!("/v1/{list}?cursor={cursor}");
+            refusals.push(no_body("GET", &path, 400, "invalid-cursor", "cursor"));
+        }
+    }
+    for (path, place) in [
+        ("/v1/sagas?status=happy", "status"),
+        ("/v1/sagas?kind=holiday", "kind"),
+        ("/v1/sagas?definition=", "definition"),
+        ("/v1/findings?saga=7", "saga"),
+        ("/v1/findings?all=yes", "all"),
+        ("/v1/inventory/resources?saga=7", "saga"),
+        ("/v1/inventory/resources?deleted=1", "deleted"),
+    ] {
+        refusals.push(query(path, place));
+    }
+    for below in ["", "/steps", "/events", "/context"] {
+        let nobody = format!("/v1/sagas/01939f3e-0000-7aaa-8bbb-ccccdddddddd{below}");
+        refusals.push(no_body("GET", &nobody, 404, "unknown-saga", ""));
+        for id in ["7", "01939f3e00007aaa8bbbccccdddddddd", "%ff"] {
+            let path = format!("/v1/sagas/{id}{below}");
+            let place = if id == "%ff" { "" } else { "id" };
+            refusals.push(no_body("GET", &path, 400, "invalid-path", place));
+        }
+    }
+    for (path, code) in [
+        ("/v1/components/x", "unknown-component"),
+        ("/v1/components/x/wasm", "unknown-component"),
+        ("/v1/components/x/wit", "unknown-component"),
+        ("/v1/definitions/nope", "unknown-definition"),
+        ("/v1/inventory/resources/res-0", "unknown-resource"),
+        ("/v1/inventory/resources/res-0/provisioned", "unknown-resource"),
+        ("/v1/nope", "unknown-route"),
+        ("/nope", "unknown-route"),
+    ] {
+        refusals.push(no_body("GET", path, 404, code, ""));
+    }
+    refusals.push(no_body("PATCH", "/v1/sagas", 405, "method-not-allowed", ""));
+    refusals.push(no_body("POST", "/healthz", 405, "method-not-allowed", ""));
+    refusals.push(no_body("DELETE", "/v1/droplets/7", 404, "unknown-droplet", ""));
+    refusals.push(sent(
+        "POST",
+        "/v1/droplets/7/snapshots",
+        &json!({}),
+        (404, "unknown-droplet"),
+        "",
+    ));
+    refusals
+}
+
+fn changes() -> Vec<Refusal> {
+    let channel = |path: &str, body: Value, refusal, place| {
+        sent("PUT", &format!("/v1/steps/{path}"), &body, refusal, place)
+    };
+    let definition = |name: &str, body: Value, refusal, place| {
+        sent("PUT", &format!("/v1/definitions/{name}"), &body, refusal, place)
+    };
+    let steps = json!([{ "name": "one", "component": "noop" }]);
+    let version = json!({ "version": "0.1.0" });
+    vec![
+        channel("nope/channels/stable", version.clone(), (404, "unknown-step"), ""),
+        channel("noop/channels/NO", version, (400, "invalid-path"), "channel"),
+        channel(
+            "noop/channels/next",
+            json!({ "version": "9.9.9" }),
+            INVALID,
+            "/version",
+        ),
+        channel(
+            "noop/channels/next",
+            json!({ "version": "latest" }),
+            INVALID,
+            "/version",
+        ),
+        channel(
+            "noop/channels/next",
+            json!({ "digest": "12" }),
+            INVALID,
+            "/digest",
+        ),
+        channel("noop/channels/next", json!({}), INVALID, ""),
+        channel(
+            "noop/channels/next",
+            json!({ "version": "0.1.0", "digest": "12" }),
+            INVALID,
+            "",
+        ),
+        channel("noop/channels/next", json!({ "version": 1 }), INVALID, "/version"),
+        definition(
+            "NO",
+            json!({ "kind": "test", "steps": steps }),
+            (400, "invalid-path"),
+            "name",
+        ),
+        definition("new", json!({ "steps": steps }), INVALID, "/kind"),
+        definition("new", json!({ "kind": "test" }), INVALID, "/steps"),
+        definition(
+            "new",
+            json!({ "kind": "test", "steps": steps, "nonsense": 1 }),
+            INVALID,
+            "/nonsense",
+        ),
+        definition(
+            "new",
+            json!({ "kind": "test", "steps": [{ "name": "one", "component": "nope" }] }),
+            INVALID,
+            "/steps/0/component",
+        ),
+        definition(
+            "new",
+            json!({ "kind": "test", "steps": steps, "inputs_schema": { "type": "objekt" } }),
+            INVALID,
+            "/inputs_schema/type",
+        ),
+    ]
+}
+
+fn uploads() -> Vec<Refusal> {
+    let text = |component: &str| wat::parse_str(component).unwrap();
+    let upload = |bytes: Vec<u8>, code| Refusal {
+        method: "POST",
+        path: "/v1/components".to_owned(),
+        content_type: Some("application/wasm"),
+        body: bytes,
+        status: 422,
+        code,
+        place: "",
+    };
+    let mut cut = example("greet-c");
+    cut.truncate(cut.len() / 2);
+    let mut other_type = upload(example("greet-c"), "unsupported-media-type");
+    other_type.content_type = Some("application/json");
+    other_type.status = 415;
+    let mut bad_channel = upload(example("greet-c"), "invalid-query");
+    bad_channel.path = "/v1/components?channel=NO".to_owned();
+    (bad_channel.status, bad_channel.place) = (400, "channel");
+    vec![
+        upload(Vec::new(), "not-a-component"),
+        upload(b"hello, world".to_vec(), "not-a-component"),
+        upload(text("(module)"), "core-module"),
+        upload(text("(component)"), "wrong-world"),
+        upload(
+            text(r#"(component (import "wasi:http/types@0.2.0" (instance)))"#),
+            "foreign-import",
+        ),
+        upload(cut, "invalid-component"),
+        other_type,
+        bad_channel,
+    ]
+}
+
+/// Verbs that don't fit the saga. Starts the sagas for that.
+pub async fn verbs(api: &Api) -> Vec<Refusal> {
+    let ended = api.saga(json!([{ "name": "one", "component": "noop" }])).await;
+    api.rest(&ended).await;
+    let asleep = api.saga(json!([sleeper("one")])).await;
+    api.asleep(&asleep).await;
+    let nobody = "01939f3e-0000-7aaa-8bbb-ccccdddddddd";
+    let because = json!({ "reason": "because" });
+    let verb = |saga: &str, verb: &str, body: &Value, refusal, place| {
+        sent("POST", &format!("/v1/sagas/{saga}/{verb}"), body, refusal, place)
+    };
+    let mut refusals = vec![
+        verb(&ended, "cancel", &json!({}), (409, "already-ended"), ""),
+        verb(
+            &asleep,
+            "cancel",
+            &json!({ "reason": "x".repeat(1_001) }),
+            INVALID,
+            "/reason",
+        ),
+        verb(&asleep, "cancel", &json!({ "reson": "x" }), INVALID, "/reson"),
+    ];
+    for name in ["retry", "abandon"] {
+        refusals.push(verb(&asleep, name, &because, (409, "not-stuck"), ""));
+        refusals.push(verb(&asleep, name, &json!({}), INVALID, "/reason"));
+        refusals.push(verb(
+            &asleep,
+            name,
+            &json!({ "reason": "  " }),
+            INVALID,
+            "/reason",
+        ));
+        refusals.push(no_body(
+            "POST",
+            &format!("/v1/sagas/{asleep}/{name}"),
+            422,
+            "invalid-request",
+            "/reason",
+        ));
+    }
+    for name in ["cancel", "retry", "abandon"] {
+        refusals.push(verb(nobody, name, &because, (404, "unknown-saga"), ""));
+        refusals.push(verb("7", name, &because, (400, "invalid-path"), "id"));
+    }
+    refusals
+}
