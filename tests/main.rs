@@ -11,6 +11,7 @@ mod api_refusals;
 mod api_sagas;
 mod api_server;
 mod catalog;
+mod catalog_built_in;
 mod cli_binary;
 mod cli_demo;
 mod cli_help;

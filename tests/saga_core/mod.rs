@@ -1,5 +1,6 @@
 //! The pure core against everything that can happen to it: small plans exhaustively, larger ones against a naive model.
 
+mod calls;
 mod enumerate;
 mod generate;
 mod invariants;
