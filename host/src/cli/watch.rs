@@ -55,10 +55,34 @@ impl Show {
             }
         }
     }
+
+    /// Leaves the cursor below what was shown.
+    fn end(&self) -> Result<(), CliError> {
+        match self {
+            Show::Json | Show::Nothing | Show::Lines(_) => Ok(()),
+            Show::Live(live) => {
+                for bar in live.bars.values().filter(|bar| !bar.is_finished()) {
+                    bar.abandon();
+                }
+                output::line("")
+            }
+        }
+    }
 }
 
 /// Looks at the saga until it rests, or until `timeout` is over; answers the last picture.
 pub async fn follow(
+    client: &Client,
+    saga: SagaId,
+    mut show: Show,
+    timeout: Option<Duration>,
+) -> Result<Picture, CliError> {
+    let followed = look_on(client, saga, &mut show, timeout).await;
+    show.end()?;
+    followed
+}
+
+async fn look_on(
     client: &Client,
     saga: SagaId,
     show: &mut Show,

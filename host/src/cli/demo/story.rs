@@ -211,12 +211,12 @@ Try next:
     /// Starts a saga and follows it until it rests.
     async fn start<B: Serialize>(&self, method: Method, path: &str, body: &B) -> Result<Picture, CliError> {
         let started: Started = self.client.start(method, path, Some(body), None).await?;
-        let mut show = if self.json {
+        let show = if self.json {
             Show::Nothing
         } else {
             Show::fitting(false)
         };
-        follow(&self.client, started.id, &mut show, None).await
+        follow(&self.client, started.id, show, None).await
     }
 
     /// What a saga has in the inventory.

@@ -158,8 +158,7 @@ async fn watch_to_the_end(
     json: bool,
 ) -> Result<Exit, CliError> {
     let timeout = following.timeout.map(Duration::from_secs);
-    let mut show = Show::fitting(json);
-    let picture = follow(client, saga, &mut show, timeout).await?;
+    let picture = follow(client, saga, Show::fitting(json), timeout).await?;
     if !json {
         output::line(&picture.ending())?;
     }
