@@ -45,6 +45,7 @@ const RESTS_IN: Duration = Duration::from_secs(30);
 
 pub struct Stand {
     engine: Option<Arc<Engine>>,
+    rules: Rules,
     pub control: Control,
     pub simulator: Simulator,
     pub folder: tempfile::TempDir,
@@ -57,7 +58,7 @@ impl Stand {
 
     pub async fn with(rules: Rules, wrap: impl FnOnce(SqliteStore) -> Arc<dyn Store>) -> Stand {
         let simulator = Simulator::start(Options {
-            rules,
+            rules: rules.clone(),
             ..Options::default()
         })
         .await
@@ -68,9 +69,10 @@ impl Stand {
                 .await
                 .unwrap(),
         );
-        let engine = engine_on(store, &simulator).await;
+        let engine = engine_on(store, &simulator, &rules).await;
         Stand {
             engine: Some(engine),
+            rules,
             control: Control::of(&simulator),
             simulator,
             folder,
@@ -114,7 +116,7 @@ impl Stand {
         let store = SqliteStore::open(&self.folder.path().join("arcadia.db"))
             .await
             .unwrap();
-        self.engine = Some(engine_on(Arc::new(store), &self.simulator).await);
+        self.engine = Some(engine_on(Arc::new(store), &self.simulator, &self.rules).await);
     }
 
     /// The saga once it rests.
@@ -123,12 +125,17 @@ impl Stand {
     }
 }
 
-/// A host on this store, with the shipped components and the examples.
-pub async fn engine_on(store: Arc<dyn Store>, simulator: &Simulator) -> Arc<Engine> {
+/// A host on this store, with the shipped components and the examples. Its rate budget is the shipped one, and larger where
+/// the simulator allows more than the provider does.
+pub async fn engine_on(store: Arc<dyn Store>, simulator: &Simulator, rules: &Rules) -> Arc<Engine> {
     arcadia::cloud::install_crypto();
+    let shipped = ServiceConfig::digitalocean(Some(Secret::new("sim-token")));
+    let provider = Rules::default();
     let service = ServiceConfig {
         base_url: simulator.api_url(),
-        ..ServiceConfig::digitalocean(Some(Secret::new("sim-token")))
+        per_minute: shipped.per_minute + rules.rate_per_minute.saturating_sub(provider.rate_per_minute),
+        per_hour: shipped.per_hour + rules.rate_per_hour.saturating_sub(provider.rate_per_hour),
+        ..shipped
     };
     let runtime = Runtime::new(RuntimeOptions::default()).unwrap();
     let mut built_in = BuiltIn::shipped();

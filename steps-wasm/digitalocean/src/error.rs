@@ -24,8 +24,15 @@ pub struct Refusal {
     pub status: u16,
     pub id: String,
     pub message: String,
-    retry_after_s: Option<u64>,
+    retry_after: Option<RetryAfter>,
     rate_limit_reset_s: Option<u64>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum RetryAfter {
+    Seconds(u64),
+    /// A date, or nonsense.
+    Other,
 }
 
 impl Refusal {
@@ -46,22 +53,25 @@ impl Refusal {
             status: response.status,
             id: name("id").unwrap_or_default(),
             message: message.chars().take(MESSAGE_CHARACTERS).collect(),
-            retry_after_s: number("retry-after"),
+            retry_after: response
+                .header("retry-after")
+                .map(|_| number("retry-after").map_or(RetryAfter::Other, RetryAfter::Seconds)),
             rate_limit_reset_s: number("ratelimit-reset"),
         }
     }
 
     /// How long to wait after a 429, bounded to an hour: as told by `retry-after`, which only the burst limit sends, else until the
-    /// oldest request leaves the window.
+    /// oldest request leaves the window, up to an hour away. None without either, and when `retry-after` isn't in seconds: the
+    /// host reads dates, holds everything back until then, and tells whoever asks again how long that is.
     pub fn wait_ms(&self, now_ms: u64) -> Option<u64> {
-        let reset = || {
-            self.rate_limit_reset_s
-                .map(|at| at.saturating_mul(1000).saturating_sub(now_ms))
+        let told = match self.retry_after {
+            Some(RetryAfter::Seconds(seconds)) => seconds.saturating_mul(1000),
+            Some(RetryAfter::Other) => return None,
+            None => self
+                .rate_limit_reset_s?
+                .saturating_mul(1000)
+                .saturating_sub(now_ms),
         };
-        let told = self
-            .retry_after_s
-            .map(|seconds| seconds.saturating_mul(1000))
-            .or_else(reset)?;
         Some(told.min(3_600_000))
     }
 }

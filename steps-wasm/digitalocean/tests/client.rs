@@ -346,6 +346,14 @@ fn the_wait_after_a_429_is_told_by_either_header_and_bounded() {
     assert_eq!(wait(&[("ratelimit-reset", "1")]), Some(0));
     assert_eq!(wait(&[("retry-after", "1000000000")]), Some(3_600_000));
     assert_eq!(wait(&[("retry-after", "Tue, 24 Nov 2026 11:00:00 GMT")]), None);
+    assert_eq!(
+        wait(&[
+            ("retry-after", "Tue, 24 Nov 2026 11:00:00 GMT"),
+            ("ratelimit-reset", "4600")
+        ]),
+        None,
+        "the hourly window says nothing about the burst limit"
+    );
     assert_eq!(wait(&[]), None);
 }
 
