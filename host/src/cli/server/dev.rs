@@ -6,7 +6,9 @@ use clap::{Args, ValueEnum};
 use serde_json::json;
 
 use super::{
-    Listening, Logging, NodeOptions, account, cloud, digitalocean_at,
+    Listening, Logging, NodeOptions,
+    account::RealAccount,
+    cloud, digitalocean_at,
     node::{Node, Prepared},
 };
 use crate::{
@@ -80,7 +82,7 @@ impl Dev {
         .await?;
         let account = match simulator {
             Some(_) => None,
-            None => Some(account::read(prepared.services(), &service).await),
+            None => Some(RealAccount::read(prepared.services(), &service).await),
         };
         let node = prepared.start().await?;
         if json {
@@ -121,11 +123,7 @@ fn tell_json(node: &Node, simulator: Option<&Simulator>) -> Result<(), CliError>
     }))
 }
 
-fn tell(
-    node: &Node,
-    simulator: Option<&Simulator>,
-    account: Option<Result<account::Account, String>>,
-) -> Result<(), CliError> {
+fn tell(node: &Node, simulator: Option<&Simulator>, account: Option<RealAccount>) -> Result<(), CliError> {
     let url = &node.url;
     let token_file = node.token.file.display();
     let made = if node.token.new { " (made just now)" } else { "" };
@@ -135,13 +133,7 @@ fn tell(
             simulator.api_url(),
             simulator.control_url()
         ),
-        (None, Some(Ok(account))) => format!(
-            "the REAL DigitalOcean account of {} ({}, at most {} droplets)",
-            account.email, account.status, account.droplet_limit
-        ),
-        (None, Some(Err(reason))) => {
-            format!("a REAL DigitalOcean account, which can't be read now: {reason}")
-        }
+        (None, Some(account)) => account.to_string(),
         (None, None) => "none".to_owned(),
     };
     output::line(&format!(

@@ -7,13 +7,13 @@ use serde_json::json;
 
 use super::{
     Listening, Logging, NodeOptions,
-    account::{self, Account},
+    account::RealAccount,
     cloud::{CloudArgs, TOKEN_VARIABLE},
     node::Prepared,
 };
 use crate::{
     cli::{client::is_loopback, connection::serve_folder, exit::Exit, failure::CliError, output, stop},
-    cloud::ServiceConfig,
+    cloud::{DIGITALOCEAN, ServiceConfig},
 };
 
 /// Run a host
@@ -55,19 +55,31 @@ impl Serve {
             allow_replace: false,
         })
         .await?;
-        tell_services(&prepared, &services).await;
+        let account = tell_services(&prepared, &services).await;
+        if let (Some(account), false) = (&account, json) {
+            output::line(&account.to_string())?;
+        }
         let node = prepared.start().await?;
         tracing::info!(
             url = node.url,
             data = %node.folder().path().display(),
             "ready"
         );
-        tell_ready(
-            &node.url,
-            &node.token.file.display().to_string(),
-            node.token.new,
-            json,
-        )?;
+        if json {
+            output::json_line(&json!({
+                "url": node.url,
+                "token_file": node.token.file,
+                "token_is_new": node.token.new,
+                "account": account,
+            }))?;
+        } else {
+            let made = if node.token.new { " (made just now)" } else { "" };
+            output::line(&format!(
+                "arcadia is ready at {}\n  administrator's token: {}{made}",
+                node.url,
+                node.token.file.display()
+            ))?;
+        }
         stop::asked().await?;
         tracing::info!("ending");
         node.shutdown().await?;
@@ -75,45 +87,26 @@ impl Serve {
     }
 }
 
-fn tell_ready(url: &str, token_file: &str, new: bool, json: bool) -> Result<(), CliError> {
-    if json {
-        return output::json_line(&json!({ "url": url, "token_file": token_file, "token_is_new": new }));
-    }
-    let made = if new { " (made just now)" } else { "" };
-    output::line(&format!(
-        "arcadia is ready at {url}\n  administrator's token: {token_file}{made}"
-    ))
-}
-
-/// Says in the log what steps can reach, and as whom.
-async fn tell_services(prepared: &Prepared, services: &[ServiceConfig]) {
+/// Says in the log what steps can reach; answers the real account among it.
+async fn tell_services(prepared: &Prepared, services: &[ServiceConfig]) -> Option<RealAccount> {
     if services.is_empty() {
         tracing::warn!(
             "no service is configured, so steps reach no cloud; give a token in {TOKEN_VARIABLE}, or --cloud, or --services"
         );
     }
+    let mut account = None;
     for config in services {
         let local = reqwest::Url::parse(&config.base_url).is_ok_and(|url| is_loopback(&url));
         let (service, base_url) = (&config.name, &config.base_url);
         tracing::info!(service, base_url, "service");
-        if local || service != crate::cloud::DIGITALOCEAN {
-            continue;
-        }
-        match account::read(prepared.services(), config).await {
-            Ok(Account {
-                droplet_limit,
-                email,
-                status,
-            }) => tracing::info!(
-                email,
-                status,
-                droplet_limit,
-                "steps use this real DigitalOcean account"
-            ),
-            Err(reason) => tracing::warn!(
-                reason,
-                "steps use a real DigitalOcean account, which can't be read now; starting all the same"
-            ),
+        if !local && service == DIGITALOCEAN {
+            let read = RealAccount::read(prepared.services(), config).await;
+            match &read {
+                RealAccount::Known(_) => tracing::info!("{read}"),
+                RealAccount::Unreadable { .. } => tracing::warn!("{read}; starting all the same"),
+            }
+            account = Some(read);
         }
     }
+    account
 }
