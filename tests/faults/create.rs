@@ -210,8 +210,9 @@ async fn a_create_cancelled_in_doubt_is_looked_for_to_the_end_of_the_window_and_
         .define("provision_droplet", wish(name), ("create", &params))
         .await;
     ground
-        .until("the create", || async {
-            (!ground.live_droplets(name).await.is_empty()).then_some(())
+        .until("the step to sleep between two looks", || async {
+            let steps = ground.stand.engine().store().steps(saga).await.unwrap();
+            (steps.first()?.polls > 0).then_some(())
         })
         .await;
     ground.cancel(saga).await;
