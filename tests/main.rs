@@ -29,6 +29,7 @@ mod engine;
 mod faults;
 mod loopback;
 mod rate_budget;
+mod graphs;
 mod saga_core;
 mod simulator;
 mod simulator_faults;

@@ -1,16 +1,17 @@
-//! Every reachable state of every plan of one, two and three steps, with every event.
+//! Every reachable state of every plan of one, two and three steps, and of the graphs of four that differ in kind, with every
+//! event.
 
 use std::collections::{HashSet, VecDeque};
 
 use arcadia::saga::{
-    CallEnd, Command, Event, Json, Outcome, Phase, RunEnd, Saga, SagaId, Status, StepState, Turning, Verdict,
-    apply, wanted,
+    CallEnd, Command, Event, Json, Outcome, Phase, RunEnd, RunPolicy, Saga, SagaId, Status, StepState,
+    Turning, Verdict, apply, wanted,
 };
 use uuid::Uuid;
 
 use super::{
     invariants::{check_state, check_transition, expected_refusal},
-    plans::{Shape, every_shape, is_sequence, plan},
+    plans::{Shape, every_shape, graphs, is_sequence, plan},
     space::{COMPENSATE, RUN, START_MS, canonical, every_event, failure, late, on_time},
 };
 
@@ -31,22 +32,46 @@ fn every_event_in_every_reachable_state_of_small_plans_is_a_new_state_or_refused
         for shapes in every_shape(size) {
             counts.plans += 1;
             counts.sequences += u64::from(is_sequence(&shapes));
-            explore(&shapes, &mut counts);
+            explore(&shapes, RUN, &mut counts);
         }
         println!(
-            "plans of {size} steps: {} ({} of them sequences); {} reachable states x events: {} new states, {} \
-             without change, {} refused",
-            counts.plans, counts.sequences, counts.states, counts.changed, counts.unchanged, counts.illegal
+            "plans of {size} steps: {} ({} of them sequences); {counts}",
+            counts.plans, counts.sequences
         );
         assert!(counts.plans >= 4 && counts.changed > 0 && counts.illegal > 0);
     }
 }
 
-fn explore(shapes: &[Shape], counts: &mut Counts) {
+/// One attempt, so that four steps have no more states than can be tried in seconds.
+#[test]
+fn every_event_in_every_reachable_state_of_branches_that_part_and_meet_is_a_new_state_or_refused() {
+    for (name, shapes) in graphs() {
+        let mut counts = Counts::default();
+        let once = RunPolicy {
+            max_attempts: 1,
+            ..RUN
+        };
+        explore(&shapes, once, &mut counts);
+        println!("{name}: {counts}");
+        assert!(counts.states > 100 && counts.changed > 0 && counts.illegal > 0);
+    }
+}
+
+impl std::fmt::Display for Counts {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "{} reachable states x events: {} new states, {} without change, {} refused",
+            self.states, self.changed, self.unchanged, self.illegal
+        )
+    }
+}
+
+fn explore(shapes: &[Shape], run: RunPolicy, counts: &mut Counts) {
     let events = every_event(shapes.len());
     let first = Saga::accept(
         SagaId(Uuid::from_u128(1)),
-        plan(shapes, RUN, COMPENSATE),
+        plan(shapes, run, COMPENSATE),
         START_MS,
     );
     check_state(&first, &|| format!("\n{first:?}"));

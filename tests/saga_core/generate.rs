@@ -185,9 +185,34 @@ fn shapes(dice: &mut Dice) -> Vec<Shape> {
     loop {
         let shapes: Vec<Shape> = (0..size).map(|step| shape(step, dice)).collect();
         if pivots_are_ordered(&shapes) {
-            return shapes;
+            return if dice.percent(50) {
+                listed_anyhow(&shapes, dice)
+            } else {
+                shapes
+            };
         }
     }
+}
+
+/// The same graph, its steps listed in any order: some before those that they wait for.
+fn listed_anyhow(shapes: &[Shape], dice: &mut Dice) -> Vec<Shape> {
+    let mut places: Vec<(u64, usize)> = (0..shapes.len()).map(|step| (dice.next(), step)).collect();
+    places.sort_unstable();
+    let place_of = |step: usize| {
+        places
+            .iter()
+            .position(|&(_, other)| other == step)
+            .expect("each has one")
+    };
+    let moved = places.iter().map(|&(_, step)| Shape {
+        after: shapes[step]
+            .after
+            .iter()
+            .map(|&before| place_of(before))
+            .collect(),
+        ..shapes[step].clone()
+    });
+    moved.collect()
 }
 
 fn run_policy(dice: &mut Dice) -> RunPolicy {

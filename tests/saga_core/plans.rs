@@ -91,6 +91,43 @@ pub fn every_shape(size: usize) -> Vec<Vec<Shape>> {
     found
 }
 
+/// Graphs of four steps in which branches part and meet, with pivots and steps without compensation at different places.
+pub fn graphs() -> Vec<(&'static str, Vec<Shape>)> {
+    let graph = |after: [&[StepIndex]; 4], pivot: Option<StepIndex>, uncompensated: Option<StepIndex>| {
+        let shape = |(step, after): (StepIndex, &&[StepIndex])| Shape {
+            after: after.to_vec(),
+            pivot: pivot == Some(step),
+            compensated: uncompensated != Some(step),
+        };
+        after.iter().enumerate().map(shape).collect::<Vec<_>>()
+    };
+    let diamond: [&[StepIndex]; 4] = [&[], &[0], &[0], &[1, 2]];
+    let found = vec![
+        ("diamond", graph(diamond, None, None)),
+        (
+            "diamond listed backwards",
+            graph([&[1, 2], &[3], &[3], &[]], None, Some(1)),
+        ),
+        ("diamond that ends in a pivot", graph(diamond, Some(3), None)),
+        (
+            "pivot that three steps come after",
+            graph([&[], &[0], &[0], &[0]], Some(0), None),
+        ),
+        ("fork of three", graph([&[], &[0], &[0], &[0]], None, Some(2))),
+        (
+            "join of three roots",
+            graph([&[], &[], &[], &[0, 1, 2]], None, None),
+        ),
+        ("two roots, two chains", graph([&[], &[0], &[], &[2]], None, None)),
+        (
+            "two roots, one shared",
+            graph([&[], &[], &[0, 1], &[1]], None, Some(1)),
+        ),
+    ];
+    assert!(found.iter().all(|(_, shapes)| pivots_are_ordered(shapes)));
+    found
+}
+
 /// Each step waits for the one before it and for nothing else.
 pub fn is_sequence(shapes: &[Shape]) -> bool {
     shapes

@@ -77,12 +77,18 @@ async fn get_definition(
 ///
 /// It is checked against the steps that it names and their schemas. Another body than the newest version's becomes the
 /// next version, which sagas that start afterwards run.
+///
+/// A step starts once the steps named in its `after` are done: the step listed before it when `after` is left out, none when
+/// it is an empty list. Steps that don't depend on each other run, and are undone, at the same time. `scope` (1 to 64 of
+/// A-Z, a-z, 0-9, _, . and -) names the part of the context that a step reads and writes; left out, it is the one that the
+/// whole saga shares. Refused with a code of their own: `cycle`; `pivot-not-a-cut`, an irreversible step that is neither before nor after
+/// another one; `unordered-writers`, two steps that may write the same key of a scope at the same time.
 #[utoipa::path(
     put, path = "/definitions/{name}", tag = "definitions", operation_id = "put_definition",
     params(("name" = String, Path, description = "1 to 64 of a-z, 0-9, _ and -, beginning with a letter or digit.")),
     request_body(
         content = Object,
-        description = "`kind`, `steps` (1 to 64 of `name`, `component`, `params`, `run`, `compensate`), `summary`, `inputs_schema`",
+        description = "`kind`, `steps` (1 to 64 of `name`, `component`, `params`, `after`, `scope`, `run`, `compensate`), `summary`, `inputs_schema`",
     ),
     responses(
         (status = 201, description = "The first version of this name.", body = Definition),

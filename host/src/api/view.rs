@@ -98,6 +98,12 @@ pub(super) fn saga_steps(plan: &Plan, rows: Vec<StepRow>) -> Vec<SagaStep> {
         .map(|step| SagaStep {
             name: step.name.clone(),
             component: step.component.clone(),
+            after: step
+                .after
+                .iter()
+                .map(|&before| step_name(Some(plan), before))
+                .collect(),
+            scope: step.scope.clone(),
             pivot: step.pivot,
             compensated: step.compensated,
             run: None,

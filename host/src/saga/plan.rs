@@ -1,8 +1,8 @@
 //! A plan: what a saga is pinned to. Immutable and content-addressed: its digest names the steps, their components'
 //! digests, their parameters, order and policies, so that equal plans are one row.
 //!
-//! The order is a graph from the start (`after`), although definitions are still sequences: everything in the core asks
-//! [`Plan::before`], never "the previous index".
+//! The order is a graph (`after`) without a cycle; a step may be listed before those that it waits for, so that everything in
+//! the core asks [`Plan::before`], never "the previous index".
 
 use serde::{Deserialize, Serialize};
 

@@ -20,7 +20,8 @@ pub struct StartSaga {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(schema_with = schema::kind)]
     pub kind: Option<Kind>,
-    /// With `kind`, instead of `definition`: steps in the shape of a definition's `steps`, at most 64.
+    /// With `kind`, instead of `definition`: steps in the shape of a definition's `steps`, at most 64. They run one after the
+    /// other, unless `after` says otherwise.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Vec<Object>)]
     pub steps: Option<serde_json::Value>,

@@ -56,6 +56,10 @@ pub struct SagaStep {
     /// What is called, whatever a channel says meanwhile.
     #[schema(value_type = PinnedComponent)]
     pub component: ComponentRef,
+    /// Names of the steps that must be done before this one starts; it is undone before any of them is.
+    pub after: Vec<String>,
+    /// The part of the context that it reads and writes. Empty: shared by the whole saga.
+    pub scope: String,
     /// Irreversible once it may have taken effect.
     pub pivot: bool,
     /// False: there is nothing to undo.

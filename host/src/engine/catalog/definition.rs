@@ -6,17 +6,21 @@
 //!   "summary": "for people",
 //!   "inputs_schema": { "type": "object" },
 //!   "steps": [
-//!     { "name": "create", "component": "create-droplet", "params": {}, "run": { "max_attempts": 3 }, "compensate": {} }
+//!     { "name": "create", "component": "create-droplet", "params": {}, "run": { "max_attempts": 3 }, "compensate": {} },
+//!     { "name": "wait", "component": "wait-droplet-active", "after": ["create"], "scope": "web" }
 //!   ]
 //! }
 //! ```
 //!
-//! `summary`, `inputs_schema`, `params`, `run` and `compensate` may be left out. `component` is a
-//! [`Selector`]; `run` and `compensate` are laid over the policies of the component's manifest. Steps run in order.
+//! `summary`, `inputs_schema`, `params`, `run`, `compensate`, `after` and `scope` may be left out. `component` is a
+//! [`Selector`]; `run` and `compensate` are laid over the policies of the component's manifest. A step starts once those in
+//! `after` are done: the step listed before it when nothing is said, none when the list is empty. It reads and writes the
+//! context of its `scope`: the one that the whole saga shares when nothing is said.
 
 use serde_json::{Map, Value};
 
 use super::{
+    order,
     pointer::Pointer,
     policy::{self, Override},
     schema::Schema,
@@ -25,7 +29,7 @@ use super::{
 };
 use crate::{
     engine::Problem,
-    saga::{Kind, MAX_STEPS},
+    saga::{Kind, MAX_STEPS, StepIndex},
 };
 
 #[derive(Debug)]
@@ -42,8 +46,18 @@ pub struct DefinitionStep {
     pub name: String,
     pub component: Selector,
     pub params: Map<String, Value>,
+    /// `[A-Za-z0-9_.-]{1,64}`, or `""`: the scope that the whole saga shares.
+    pub scope: String,
+    /// Positions of the steps that must be done before this one starts; together without a cycle.
+    pub after: Vec<StepIndex>,
     pub run: Override,
     pub compensate: Override,
+}
+
+/// A step whose `after` still holds names.
+struct Named {
+    step: DefinitionStep,
+    after: Option<Vec<String>>,
 }
 
 impl Definition {
@@ -112,28 +126,35 @@ impl DefinitionStep {
             return Err(vec![at.problem("number-of-steps", message)]);
         }
         let mut problems = Vec::new();
-        let parsed: Vec<DefinitionStep> = items
+        let parsed: Vec<Named> = items
             .iter()
             .enumerate()
             .filter_map(|(index, item)| DefinitionStep::parse(item, &at.at(index), &mut problems))
             .collect();
         if problems.is_empty() {
-            for (index, step) in parsed.iter().enumerate() {
-                let same = |other: &DefinitionStep| other.name.eq_ignore_ascii_case(&step.name);
+            for (index, Named { step, .. }) in parsed.iter().enumerate() {
+                let same = |other: &Named| other.step.name.eq_ignore_ascii_case(&step.name);
                 if parsed[..index].iter().any(same) {
                     let message = format!("an earlier step is named {:?} (names ignore case)", step.name);
                     problems.push(at.at(index).at("name").problem("duplicate-name", message));
                 }
             }
         }
-        if problems.is_empty() {
-            Ok(parsed)
-        } else {
-            Err(problems)
+        if !problems.is_empty() {
+            return Err(problems);
         }
+        let named: Vec<(&str, Option<&[String]>)> = parsed
+            .iter()
+            .map(|Named { step, after }| (step.name.as_str(), after.as_deref()))
+            .collect();
+        let after = order::positions(&named, at)?;
+        let placed = parsed.into_iter().zip(after);
+        Ok(placed
+            .map(|(Named { step, .. }, after)| DefinitionStep { after, ..step })
+            .collect())
     }
 
-    fn parse(step: &Value, at: &Pointer, problems: &mut Vec<Problem>) -> Option<DefinitionStep> {
+    fn parse(step: &Value, at: &Pointer, problems: &mut Vec<Problem>) -> Option<Named> {
         let members = object(step, at, problems)?;
         let fields = [
             "name",
@@ -145,14 +166,6 @@ impl DefinitionStep {
             "scope",
         ];
         known_fields(members, &fields, at, problems);
-        for later in ["after", "scope"] {
-            if members.contains_key(later) {
-                let message = format!(
-                    "`{later}` is not supported yet: steps run in the order of the list, in one scope"
-                );
-                problems.push(at.at(later).problem("not-supported", message));
-            }
-        }
         let name = text(members, "name", at, problems).filter(|name| {
             is_step_name(name) || {
                 let rule = "1 to 64 of A-Z, a-z, 0-9, _, . and -, beginning with a letter or digit";
@@ -183,13 +196,18 @@ impl DefinitionStep {
             &at.at("compensate"),
             problems,
         );
-        Some(DefinitionStep {
+        let scope = read_scope(members.get("scope"), &at.at("scope"), problems);
+        let after = order::read_after(members, at, problems);
+        let step = DefinitionStep {
             name: name?.to_owned(),
             component: component?,
             params,
+            scope,
+            after: Vec::new(),
             run,
             compensate,
-        })
+        };
+        Some(Named { step, after })
     }
 }
 
@@ -201,6 +219,20 @@ fn read_kind(kind: Option<&Value>, at: &Pointer, problems: &mut Vec<Problem>) ->
         problems.push(at.problem(code, format!("kind is one of {names}")));
     }
     known
+}
+
+fn read_scope(scope: Option<&Value>, at: &Pointer, problems: &mut Vec<Problem>) -> String {
+    match scope {
+        None => {}
+        Some(Value::String(scope)) if order::is_scope(scope) => return scope.clone(),
+        Some(Value::String(_)) => {
+            let rule =
+                "1 to 64 of A-Z, a-z, 0-9, _, . and -; leave it out for the scope that all steps share";
+            problems.push(at.problem("invalid-scope", rule));
+        }
+        Some(_) => problems.push(at.problem("wrong-type", "scope is a text")),
+    }
+    String::new()
 }
 
 fn text<'a>(

@@ -9,6 +9,7 @@
 //! | `channel` | moving the pointers, and what people see of steps |
 //! | `definition`, `selector`, `policy` | a definition's body |
 //! | `plan` | from a definition, or a request's steps, to a plan, with every check of a start |
+//! | `order` | which steps come before which, and what an order is refused for |
 //! | `pinned` | compiled components by digest |
 //! | `index`, `entry` | what is there |
 //! | `built_in` | what comes with the binary |
@@ -19,6 +20,7 @@ mod channel;
 mod definition;
 mod entry;
 mod index;
+mod order;
 mod pinned;
 mod plan;
 mod pointer;

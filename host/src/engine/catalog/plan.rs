@@ -12,6 +12,7 @@ use super::{
     definition::{Definition, DefinitionStep},
     entry::Entry,
     index::Index,
+    order::{Order, Ordered},
     pointer::Pointer,
     policy::overlaid,
     schema::Violation,
@@ -107,6 +108,7 @@ pub fn resolve(
 /// What is wrong with a definition as a whole; pointers go into its body. What a start may still give isn't missing yet.
 pub fn definition_problems(index: &Index, definition: &Definition) -> Vec<Problem> {
     let mut problems = Vec::new();
+    let mut ordered = Vec::new();
     for (position, step) in definition.steps.iter().enumerate() {
         let at = Pointer::root().at("steps").at(position);
         match index.select(&step.component) {
@@ -120,10 +122,20 @@ pub fn definition_problems(index: &Index, definition: &Definition) -> Vec<Proble
                         .filter(|found| !later(found))
                         .map(|found| problem_at(&at.at("params"), found)),
                 );
+                ordered.push(step.ordered(entry, at));
             }
         }
     }
+    problems.extend(order_problems(&definition.steps, &ordered));
     problems
+}
+
+/// None while components are missing: whoever knows nothing of one step can't tell how the others stand to it.
+fn order_problems(steps: &[DefinitionStep], ordered: &[Ordered<'_>]) -> Vec<Problem> {
+    if ordered.len() < steps.len() {
+        return Vec::new();
+    }
+    Order::of(steps.iter().map(|step| step.after.as_slice())).problems(ordered)
 }
 
 /// Everything but the inputs.
@@ -156,13 +168,21 @@ fn prepare(
                 .into_iter()
                 .map(|found| origin.params_problem(step, found)),
         );
-        plan_steps.push(plan_step(position, step, &entry, &params));
+        plan_steps.push(plan_step(step, &entry, &params));
         prepared.push(PreparedStep {
             entry,
             params,
             origin,
         });
     }
+    let ordered: Vec<Ordered<'_>> = steps
+        .iter()
+        .zip(&prepared)
+        .map(|(step, prepared): (_, &PreparedStep)| {
+            step.ordered(&prepared.entry, prepared.origin.step.clone())
+        })
+        .collect();
+    problems.extend(order_problems(steps, &ordered));
     let bytes: usize = plan_steps.iter().map(|step| step.params.as_str().len()).sum();
     if bytes > MAX_JSON_BYTES {
         let message =
@@ -188,15 +208,15 @@ fn prepare(
     })
 }
 
-fn plan_step(position: usize, step: &DefinitionStep, entry: &Entry, params: &Map<String, Value>) -> PlanStep {
+fn plan_step(step: &DefinitionStep, entry: &Entry, params: &Map<String, Value>) -> PlanStep {
     let mut sorted = Value::Object(params.clone());
     sorted.sort_all_objects();
     PlanStep {
         name: step.name.clone(),
         component: entry.component(),
         params: Json::of(&sorted),
-        scope: String::new(),
-        after: position.checked_sub(1).into_iter().collect(),
+        scope: step.scope.clone(),
+        after: step.after.clone(),
         compensated: entry.manifest.compensation == Compensation::Required,
         pivot: entry.manifest.irreversible,
         run: overlaid(&entry.manifest.run, &step.run),
@@ -283,6 +303,17 @@ fn laid_over(inputs: &Map<String, Value>, params: &Map<String, Value>) -> Map<St
         .collect()
 }
 
+impl DefinitionStep {
+    fn ordered<'a>(&'a self, entry: &'a Entry, at: Pointer) -> Ordered<'a> {
+        Ordered {
+            name: &self.name,
+            scope: &self.scope,
+            manifest: &entry.manifest,
+            at,
+        }
+    }
+}
+
 impl PreparedStep {
     fn inputs_problem(&self, inputs: &Pointer, violation: &Violation) -> Problem {
         let from_params = violation
@@ -357,5 +388,7 @@ fn problem_at(at: &Pointer, violation: &Violation) -> Problem {
     follow(at, &violation.path).problem(violation.code, violation.message.clone())
 }
 
+#[cfg(test)]
+mod order_tests;
 #[cfg(test)]
 mod tests;

@@ -7,7 +7,7 @@ use crate::{
     store::{ChannelRow, ComponentRow, DefinitionRow},
 };
 
-fn component(version: &str, manifest: Value) -> ComponentRow {
+pub(super) fn component(version: &str, manifest: Value) -> ComponentRow {
     let mut manifest = manifest;
     manifest["version"] = json!(version);
     let text = manifest.to_string();
@@ -23,7 +23,7 @@ fn component(version: &str, manifest: Value) -> ComponentRow {
     }
 }
 
-fn stable(row: &ComponentRow) -> ChannelRow {
+pub(super) fn stable(row: &ComponentRow) -> ChannelRow {
     ChannelRow {
         step: row.name.clone(),
         channel: "stable".to_owned(),
@@ -34,7 +34,7 @@ fn stable(row: &ComponentRow) -> ChannelRow {
     }
 }
 
-fn definition(name: &str, body: &Value) -> DefinitionRow {
+pub(super) fn definition(name: &str, body: &Value) -> DefinitionRow {
     DefinitionRow {
         name: name.to_owned(),
         version: 3,
@@ -44,8 +44,9 @@ fn definition(name: &str, body: &Value) -> DefinitionRow {
     }
 }
 
-/// `make` 0.2.0 and 0.1.0 (stable), which needs the input `size` and takes the parameter `poll_ms`; `burn`, irreversible.
-fn index() -> Index {
+/// `make` 0.2.0 and 0.1.0 (stable), which needs the input `size` and takes the parameter `poll_ms`; `burn`, irreversible;
+/// `pen`, which writes `ink` and `nib`.
+pub(super) fn index() -> Index {
     let make = json!({
         "name": "make",
         "params_schema": {"properties": {"poll_ms": {"type": "integer", "minimum": 1}}, "required": ["color"]},
@@ -57,7 +58,11 @@ fn index() -> Index {
         "1.0.0",
         json!({"name": "burn", "irreversible": true, "compensation": "none"}),
     );
-    let channels = vec![stable(&old), stable(&burn)];
+    let pen = component(
+        "1.0.0",
+        json!({"name": "pen", "context": {"writes": ["ink", "nib"]}}),
+    );
+    let channels = vec![stable(&old), stable(&burn), stable(&pen)];
     let body = json!({
         "kind": "provision",
         "inputs_schema": {"properties": {"size": {"type": "string"}}, "required": ["size"], "additionalProperties": false},
@@ -67,7 +72,7 @@ fn index() -> Index {
         ]
     });
     Index::of(
-        vec![new, old, burn],
+        vec![new, old, burn, pen],
         channels,
         vec![definition("house", &body)],
         &Index::default(),
@@ -80,7 +85,7 @@ fn house() -> PlanSource {
     }
 }
 
-fn inline(steps: Value) -> PlanSource {
+pub(super) fn inline(steps: Value) -> PlanSource {
     PlanSource::Inline {
         kind: Kind::Test,
         steps,
@@ -91,11 +96,11 @@ fn overlay(params: Value) -> Overlay {
     serde_json::from_value(params).unwrap()
 }
 
-fn resolved(source: &PlanSource, params: Value, inputs: Value) -> ResolvedPlan {
+pub(super) fn resolved(source: &PlanSource, params: Value, inputs: Value) -> ResolvedPlan {
     resolve(&index(), source, &overlay(params), &Json::of(&inputs)).unwrap()
 }
 
-fn problems(source: &PlanSource, params: Value, inputs: Value) -> Vec<(String, &'static str)> {
+pub(super) fn problems(source: &PlanSource, params: Value, inputs: Value) -> Vec<(String, &'static str)> {
     match resolve(&index(), source, &overlay(params), &Json::of(&inputs)) {
         Err(StartError::Invalid(problems)) => problems
             .into_iter()
@@ -109,7 +114,7 @@ fn selector(text: &str) -> Selector {
     Selector::parse(text).unwrap()
 }
 
-fn at(pointer: &str, code: &'static str) -> (String, &'static str) {
+pub(super) fn at(pointer: &str, code: &'static str) -> (String, &'static str) {
     (pointer.to_owned(), code)
 }
 
@@ -288,14 +293,21 @@ fn a_reserved_tag_in_the_inputs_is_refused() {
 #[test]
 fn steps_of_a_request_are_refused_where_they_are_wrong() {
     let one = |step: Value| problems(&inline(json!([step])), json!({}), json!({}));
-    assert_eq!(
-        one(json!({"name": "a", "component": "burn", "after": []})),
-        [at("/steps/0/after", "not-supported")]
-    );
-    assert_eq!(
-        one(json!({"name": "a", "component": "burn", "scope": "x"})),
-        [at("/steps/0/scope", "not-supported")]
-    );
+    for (field, value, pointer, code) in [
+        ("after", json!("a"), "/steps/0/after", "wrong-type"),
+        ("after", json!(vec!["b"; 64]), "/steps/0/after", "wrong-type"),
+        ("after", json!([1]), "/steps/0/after/0", "wrong-type"),
+        ("after", json!(["b"]), "/steps/0/after/0", "unknown-step"),
+        ("after", json!(["A"]), "/steps/0/after/0", "cycle"),
+        ("scope", json!(1), "/steps/0/scope", "wrong-type"),
+        ("scope", json!(""), "/steps/0/scope", "invalid-scope"),
+        ("scope", json!("a/b"), "/steps/0/scope", "invalid-scope"),
+        ("scope", json!("x".repeat(65)), "/steps/0/scope", "invalid-scope"),
+    ] {
+        let mut step = json!({"name": "a", "component": "burn"});
+        step[field] = value;
+        assert_eq!(one(step), [at(pointer, code)]);
+    }
     assert_eq!(
         one(json!({"name": "a", "component": "burn", "typo": 1})),
         [at("/steps/0/typo", "unknown-field")]
