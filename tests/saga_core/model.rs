@@ -343,20 +343,28 @@ impl<'a> Model<'a> {
 
     // --- back -------------------------------------------------------------------------------------------------------
 
-    /// When each step was undone, those behind it first.
+    /// When each step was undone. A round tells of those whose followers the rounds before told of.
     fn undone(&self) -> Vec<Option<Moment>> {
         let mut undone = vec![None; self.plan.steps.len()];
-        for step in (0..undone.len()).rev() {
-            undone[step] = self.undo_ready(step, &undone).and_then(|ready| {
-                if !self.plan.steps[step].compensated {
-                    return Some(ready);
-                }
-                let is_done = |end: &CallEnd| matches!(end.outcome, Outcome::Done(_));
-                self.moments()
-                    .find(|&moment| self.undo_end(step, moment).is_some_and(is_done))
-            });
+        loop {
+            let told = (0..undone.len())
+                .map(|step| self.undone_at(step, &undone))
+                .collect();
+            if told == undone {
+                return told;
+            }
+            undone = told;
         }
-        undone
+    }
+
+    fn undone_at(&self, step: StepIndex, undone: &[Option<Moment>]) -> Option<Moment> {
+        let ready = self.undo_ready(step, undone)?;
+        if !self.plan.steps[step].compensated {
+            return Some(ready);
+        }
+        let is_done = |end: &CallEnd| matches!(end.outcome, Outcome::Done(_));
+        self.moments()
+            .find(|&moment| self.undo_end(step, moment).is_some_and(is_done))
     }
 
     /// When everything was in place for the step's undo: the saga had turned, the step's own run was over, and what stands on

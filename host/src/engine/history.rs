@@ -70,15 +70,27 @@ pub fn events(before: &Saga, after: &Saga, event: &Event, asked: &Asked) -> Vec<
     if let (None, Some(turning)) = (&before.turning, &after.turning) {
         tell("turned", None, None, json!(turning));
     }
-    for (step, (old, new)) in before.steps.iter().zip(&after.steps).enumerate() {
-        if old != new {
-            undo_events(step, old, new, &mut tell);
-        }
+    for step in undo_order(before, after) {
+        undo_events(step, &before.steps[step], &after.steps[step], &mut tell);
     }
     if before.status != after.status {
         tell(after.status.as_str(), None, None, json!({}));
     }
     events
+}
+
+/// The steps that changed, last first, but those whose undo begins behind all others: what is undone frees what is undone next.
+fn undo_order(before: &Saga, after: &Saga) -> Vec<StepIndex> {
+    let begins = |step: StepIndex| {
+        let is_undoing = |state: &StepState| matches!(state, StepState::Undoing { .. });
+        is_undoing(&after.steps[step]) && !is_undoing(&before.steps[step])
+    };
+    let mut changed: Vec<StepIndex> = (0..after.steps.len())
+        .rev()
+        .filter(|&step| before.steps[step] != after.steps[step])
+        .collect();
+    changed.sort_by_key(|&step| begins(step));
+    changed
 }
 
 type Tell<'a> = dyn FnMut(&'static str, Option<StepIndex>, Option<Phase>, Value) + 'a;
