@@ -218,12 +218,13 @@ async fn every_snapshot_of_an_undone_step_is_deleted_however_its_deletes_fail() 
 
 /// It never shows in any listing, so nothing can register or delete it: the rollback ends after the settle window.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_snapshot_that_no_listing_ever_shows_ends_the_saga_after_its_polls() {
+async fn a_snapshot_that_no_listing_ever_shows_ends_the_saga_after_its_polls_and_is_named() {
     let ground = Ground::new().await;
     let fault = limited(begins(), 1, FaultKind::SnapshotLag { lag_ms: FOR_EVER_MS });
     let end = Seen {
         snapshots: 1,
         disagreements: 1,
+        findings: vec!["unlisted-snapshot".to_owned()],
         ..not_taken("snapshot-not-listed")
     };
     let case = Case::new("never-listed", vec![fault], end).params(json!({ "max_polls": 5 }));

@@ -15,13 +15,15 @@ use crate::{KEY, SNAPSHOT_ID};
 struct Progress {
     /// Age of the phase when the making was first known to have ended: the settle window begins there.
     ended_at_ms: Option<u64>,
+    /// Its own action is completed: there is, or was, a snapshot.
+    completed: bool,
     /// Every snapshot that was this step's.
     ids: Vec<String>,
 }
 
 impl State for Progress {
     fn write(&self) -> Value {
-        json!({ "ended_at_ms": self.ended_at_ms, "ids": self.ids })
+        json!({ "ended_at_ms": self.ended_at_ms, "completed": self.completed, "ids": self.ids })
     }
 
     fn read(saved: &Value) -> Progress {
@@ -31,6 +33,7 @@ impl State for Progress {
             .map_or(&[][..], Vec::as_slice);
         Progress {
             ended_at_ms: saved.get("ended_at_ms").and_then(Value::as_u64),
+            completed: saved.get("completed").and_then(Value::as_bool).unwrap_or(false),
             ids: ids.iter().filter_map(Value::as_str).map(str::to_owned).collect(),
         }
     }
@@ -92,11 +95,11 @@ impl Call<'_> {
             let after_ms = patience_ms(self.settings.poll_interval_ms(), self.call.polls);
             return Err(again(after_ms, format!("snapshot {name} is still listed")));
         }
-        self.finish(state)
+        self.finish(state, &name)
     }
 
     /// In doubt this is asked at every look: an action may become visible late, and then has to be waited for.
-    fn is_being_made(&self, sent: Recorded, state: &Progress) -> Result<bool, Stop> {
+    fn is_being_made(&self, sent: Recorded, state: &mut Progress) -> Result<bool, Stop> {
         let (begun, ended_ms) = match sent {
             Recorded::Never | Recorded::Refused(_) => return Ok(false),
             Recorded::Open(None) => return Ok(true),
@@ -118,16 +121,24 @@ impl Call<'_> {
             .get_action(begun.id)
             .map_err(|error| self.stop(error))?
         {
-            Some(action) => Ok(!matches!(
-                action.status,
-                ActionStatus::Completed | ActionStatus::Errored
-            )),
+            Some(action) => {
+                state.completed = action.status == ActionStatus::Completed;
+                Ok(!state.completed && action.status != ActionStatus::Errored)
+            }
             // An action stays readable for ever: this one is only not visible yet.
             None => Ok(ended_ms < self.settings.settle_ms()),
         }
     }
 
-    fn finish(&self, state: &Progress) -> Result<Value, Stop> {
+    /// A snapshot that was certainly made, and that no listing showed, may show later: a person has to know of it.
+    fn finish(&self, state: &Progress, name: &str) -> Result<Value, Stop> {
+        if state.completed && state.ids.is_empty() {
+            let message = format!(
+                "snapshot {name} was made, but no listing showed it in time: delete it once it is listed, it is paid for"
+            );
+            self.host
+                .report("unlisted-snapshot", PROVIDER, "snapshot", name, &message)?;
+        }
         for id in &state.ids {
             self.host.mark_deleted(PROVIDER, "snapshot", id)?;
         }
