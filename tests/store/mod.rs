@@ -7,6 +7,7 @@ mod fixture;
 mod generator;
 mod inventory;
 mod journal;
+mod live;
 mod ownership;
 mod sqlite;
 mod views;

@@ -13,8 +13,8 @@ use arcadia::{
     saga::{IntentId, JournalRecord, Json, Phase, Plan, ResourceKey, SagaId, StepIndex},
     store::{
         Applied, Change, ChannelRow, ComponentRow, DefinitionRow, EventRow, FindingRow, HostId, LoadedSaga,
-        NewComponent, Page, ProvisionedRow, PutComponent, ResourceFilter, ResourceRow, SagaFilter, SagaRow,
-        SqliteStore, StepRow, Store, StoreError, Takeover,
+        LogRow, NewComponent, NewLog, Page, ProvisionedRow, PutComponent, ResourceFilter, ResourceRow,
+        SagaFilter, SagaRow, SqliteStore, StepRow, Store, StoreError, Takeover,
     },
 };
 use async_trait::async_trait;
@@ -98,6 +98,35 @@ impl Store for Counting {
 
     async fn events(&self, saga: SagaId, after: i64, limit: u32) -> Result<Vec<EventRow>, StoreError> {
         self.inner.events(saga, after, limit).await
+    }
+
+    async fn events_after(&self, after: i64, limit: u32) -> Result<Vec<EventRow>, StoreError> {
+        self.inner.events_after(after, limit).await
+    }
+
+    async fn newest_event(&self) -> Result<i64, StoreError> {
+        self.inner.newest_event().await
+    }
+
+    async fn sagas_of(&self, ids: &[SagaId]) -> Result<Vec<SagaRow>, StoreError> {
+        self.inner.sagas_of(ids).await
+    }
+
+    async fn requests(
+        &self,
+        saga: SagaId,
+        after: Option<IntentId>,
+        limit: u32,
+    ) -> Result<Vec<JournalRecord>, StoreError> {
+        self.inner.requests(saga, after, limit).await
+    }
+
+    async fn logs(&self, saga: SagaId, after: i64, limit: u32) -> Result<Vec<LogRow>, StoreError> {
+        self.inner.logs(saga, after, limit).await
+    }
+
+    async fn add_logs(&self, lines: Vec<NewLog>) -> Result<(), StoreError> {
+        self.inner.add_logs(lines).await
     }
 
     async fn context(&self, saga: SagaId) -> Result<Vec<(String, String, Json)>, StoreError> {

@@ -40,8 +40,8 @@ pub use change::{
 pub use memory::MemoryStore;
 pub use sqlite::SqliteStore;
 pub use view::{
-    Cursor, EventRow, FindingRow, Header, LoadedSaga, Page, ProvisionedRow, ResourceFilter, ResourceRow,
-    SagaFilter, SagaRow, StepRow, Takeover,
+    Cursor, EventRow, FindingRow, Header, LoadedSaga, LogRow, MAX_LOG_ROWS, NewLog, Page, ProvisionedRow,
+    ResourceFilter, ResourceRow, SagaFilter, SagaRow, StepRow, Takeover,
 };
 
 use crate::saga::{IntentId, JournalRecord, Json, Phase, Plan, ResourceKey, SagaId, StepIndex};
@@ -118,6 +118,31 @@ pub trait Store: Send + Sync + 'static {
 
     /// Oldest first, after the event with id `after` (0: from the beginning).
     async fn events(&self, saga: SagaId, after: i64, limit: u32) -> Result<Vec<EventRow>, StoreError>;
+
+    /// Those of all sagas, oldest first, after the event with id `after`. An event shows only once all with smaller ids do:
+    /// who goes on after the newest id that it has seen misses nothing.
+    async fn events_after(&self, after: i64, limit: u32) -> Result<Vec<EventRow>, StoreError>;
+
+    /// Id of the newest event of all sagas; 0 when there is none.
+    async fn newest_event(&self) -> Result<i64, StoreError>;
+
+    /// The rows of these sagas, in no order; those that don't exist are left out.
+    async fn sagas_of(&self, ids: &[SagaId]) -> Result<Vec<SagaRow>, StoreError>;
+
+    /// Records of a saga, oldest first, after the record `after`; without the bodies of the answers.
+    async fn requests(
+        &self,
+        saga: SagaId,
+        after: Option<IntentId>,
+        limit: u32,
+    ) -> Result<Vec<JournalRecord>, StoreError>;
+
+    /// Lines of a saga, oldest first, after the line with id `after` (0: from the beginning).
+    async fn logs(&self, saga: SagaId, after: i64, limit: u32) -> Result<Vec<LogRow>, StoreError>;
+
+    /// Adds lines in a transaction of their own, in order; of each saga the newest [`MAX_LOG_ROWS`] are kept. No part of the
+    /// crash contract: nothing waits for it.
+    async fn add_logs(&self, lines: Vec<NewLog>) -> Result<(), StoreError>;
 
     /// `(scope, key, value)`, sorted.
     async fn context(&self, saga: SagaId) -> Result<Vec<(String, String, Json)>, StoreError>;

@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::Fence;
-use crate::saga::{CloudResource, DefinitionRef, Json, Kind, Phase, ResourceKey, Saga, SagaId, Status};
+use crate::saga::{
+    CloudResource, DefinitionRef, Json, Kind, Phase, ResourceKey, Saga, SagaId, Status, StepIndex,
+};
 
 /// What a saga was started with; never changes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,6 +43,19 @@ pub struct SagaFilter {
     pub kind: Option<Kind>,
     pub deployment_id: Option<String>,
     pub definition: Option<String>,
+}
+
+impl SagaFilter {
+    pub fn matches(&self, row: &SagaRow) -> bool {
+        fn fits<T: PartialEq>(wanted: Option<&T>, found: Option<&T>) -> bool {
+            wanted.is_none_or(|wanted| found == Some(wanted))
+        }
+        let definition = row.definition.as_ref().map(|definition| &definition.name);
+        fits(self.status.as_ref(), Some(&row.status))
+            && fits(self.kind.as_ref(), Some(&row.kind))
+            && fits(self.deployment_id.as_ref(), row.deployment_id.as_ref())
+            && fits(self.definition.as_ref(), definition)
+    }
 }
 
 #[derive(Debug, Clone, Default)]
@@ -114,12 +129,41 @@ pub struct StepRow {
 pub struct EventRow {
     /// Grows with time over all sagas.
     pub id: i64,
+    pub saga: SagaId,
     pub at_ms: i64,
     pub kind: String,
     pub actor: String,
     pub step: Option<usize>,
     pub phase: Option<Phase>,
     pub detail: Json,
+}
+
+/// Lines that are kept of each saga: the newest.
+pub const MAX_LOG_ROWS: u32 = 1_000;
+
+/// A line that a step said.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewLog {
+    pub saga: SagaId,
+    pub at_ms: i64,
+    pub step: StepIndex,
+    pub phase: Phase,
+    /// `trace | debug | info | warn | error`
+    pub level: &'static str,
+    pub message: String,
+    pub fields: Vec<(String, String)>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogRow {
+    /// Grows with time over all sagas.
+    pub id: i64,
+    pub at_ms: i64,
+    pub step: StepIndex,
+    pub phase: Phase,
+    pub level: String,
+    pub message: String,
+    pub fields: Vec<(String, String)>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -219,6 +219,7 @@ impl State {
             self.last_event += 1;
             run.events.push(EventRow {
                 id: self.last_event,
+                saga,
                 at_ms,
                 kind: event.kind.to_owned(),
                 actor: event.actor.clone(),

@@ -19,8 +19,8 @@ use uuid::Uuid;
 use self::run::Run;
 use super::{
     Applied, Change, ChannelRow, ComponentRow, DefinitionRow, EventRow, FindingRow, HostId, LoadedSaga,
-    NewComponent, Page, ProvisionedRow, PutComponent, ResourceFilter, ResourceRow, SagaFilter, SagaRow,
-    StepRow, Store, StoreError, Takeover, inventory::Inventory,
+    LogRow, NewComponent, NewLog, Page, ProvisionedRow, PutComponent, ResourceFilter, ResourceRow,
+    SagaFilter, SagaRow, StepRow, Store, StoreError, Takeover, inventory::Inventory,
 };
 use crate::saga::{IntentId, JournalRecord, Json, Phase, Plan, RecordState, ResourceKey, SagaId, StepIndex};
 
@@ -34,6 +34,8 @@ pub struct MemoryStore {
 struct State {
     runs: BTreeMap<SagaId, Run>,
     last_event: i64,
+    logs: BTreeMap<SagaId, Vec<LogRow>>,
+    last_log: i64,
     journal: BTreeMap<IntentId, JournalRecord>,
     inventory: Inventory,
     /// What each host was calling by its last heartbeat.
@@ -167,6 +169,47 @@ impl Store for MemoryStore {
             .take(limit as usize)
             .cloned()
             .collect())
+    }
+
+    async fn events_after(&self, after: i64, limit: u32) -> Result<Vec<EventRow>, StoreError> {
+        Ok(self.state().events_after(after, limit))
+    }
+
+    async fn newest_event(&self) -> Result<i64, StoreError> {
+        Ok(self.state().last_event)
+    }
+
+    async fn sagas_of(&self, ids: &[SagaId]) -> Result<Vec<SagaRow>, StoreError> {
+        let state = self.state();
+        Ok(ids
+            .iter()
+            .filter_map(|id| state.runs.get(id))
+            .map(Run::row)
+            .collect())
+    }
+
+    async fn requests(
+        &self,
+        saga: SagaId,
+        after: Option<IntentId>,
+        limit: u32,
+    ) -> Result<Vec<JournalRecord>, StoreError> {
+        Ok(self.state().requests(saga, after, limit))
+    }
+
+    async fn logs(&self, saga: SagaId, after: i64, limit: u32) -> Result<Vec<LogRow>, StoreError> {
+        let state = self.state();
+        let lines = state.logs.get(&saga).into_iter().flatten();
+        Ok(lines
+            .filter(|line| line.id > after)
+            .take(limit as usize)
+            .cloned()
+            .collect())
+    }
+
+    async fn add_logs(&self, lines: Vec<NewLog>) -> Result<(), StoreError> {
+        self.state().add_logs(lines);
+        Ok(())
     }
 
     async fn context(&self, saga: SagaId) -> Result<Vec<(String, String, Json)>, StoreError> {

@@ -4,10 +4,10 @@ use std::{cmp::Reverse, sync::Arc};
 
 use super::State;
 use crate::{
-    saga::{Json, SagaId},
+    saga::{IntentId, JournalRecord, Json, RecordState, SagaId},
     store::{
-        ComponentRow, DefinitionRow, FindingRow, NewComponent, Page, PutComponent, ResourceFilter,
-        ResourceRow, SagaFilter, SagaRow,
+        ComponentRow, DefinitionRow, EventRow, FindingRow, LogRow, MAX_LOG_ROWS, NewComponent, NewLog, Page,
+        PutComponent, ResourceFilter, ResourceRow, SagaFilter, SagaRow,
     },
 };
 
@@ -27,14 +27,56 @@ fn matches<T: PartialEq>(wanted: Option<&T>, found: Option<&T>) -> bool {
 
 impl State {
     pub(super) fn sagas(&self, filter: &SagaFilter, page: &Page) -> Vec<SagaRow> {
-        let rows = self.runs.values().map(super::Run::row).filter(|row| {
-            let definition = row.definition.as_ref().map(|definition| &definition.name);
-            matches(filter.status.as_ref(), Some(&row.status))
-                && matches(filter.kind.as_ref(), Some(&row.kind))
-                && matches(filter.deployment_id.as_ref(), row.deployment_id.as_ref())
-                && matches(filter.definition.as_ref(), definition)
-        });
+        let rows = self
+            .runs
+            .values()
+            .map(super::Run::row)
+            .filter(|row| filter.matches(row));
         paged(rows.collect(), page, |row| (row.created_ms, row.id.to_string()))
+    }
+
+    pub(super) fn events_after(&self, after: i64, limit: u32) -> Vec<EventRow> {
+        let events = self.runs.values().flat_map(|run| &run.events);
+        let mut events: Vec<EventRow> = events.filter(|event| event.id > after).cloned().collect();
+        events.sort_by_key(|event| event.id);
+        events.truncate(limit as usize);
+        events
+    }
+
+    pub(super) fn requests(&self, saga: SagaId, after: Option<IntentId>, limit: u32) -> Vec<JournalRecord> {
+        let records = self.journal.values().filter(|record| {
+            record.intent.saga == saga && after.is_none_or(|after| record.intent.id > after)
+        });
+        records
+            .take(limit as usize)
+            .cloned()
+            .map(|mut record| {
+                if let RecordState::Answered { response, .. } | RecordState::Refused { response, .. } =
+                    &mut record.state
+                {
+                    response.body.clear();
+                }
+                record
+            })
+            .collect()
+    }
+
+    pub(super) fn add_logs(&mut self, lines: Vec<NewLog>) {
+        for line in lines {
+            self.last_log += 1;
+            let of_saga = self.logs.entry(line.saga).or_default();
+            of_saga.push(LogRow {
+                id: self.last_log,
+                at_ms: line.at_ms,
+                step: line.step,
+                phase: line.phase,
+                level: line.level.to_owned(),
+                message: line.message,
+                fields: line.fields,
+            });
+            let surplus = of_saga.len().saturating_sub(MAX_LOG_ROWS as usize);
+            of_saga.drain(..surplus);
+        }
     }
 
     pub(super) fn resources(&self, filter: &ResourceFilter, page: &Page) -> Vec<ResourceRow> {

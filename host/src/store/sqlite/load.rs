@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use sqlx::{Row as _, SqliteConnection, SqlitePool, sqlite::SqliteRow};
 
-use super::{error::store_error, plans::Plans, record};
+use super::{error::store_error, plans::Plans, record, views};
 use crate::{
     saga::{IntentId, JournalRecord, Json, Phase, Plan, Saga, SagaId, StepIndex, StepState},
     store::{
@@ -198,6 +198,29 @@ pub(super) async fn events(
         .await
         .map_err(store_error)?;
     all(saga, &rows, record::event)
+}
+
+pub(super) async fn events_after(
+    readers: &SqlitePool,
+    after: i64,
+    limit: u32,
+) -> Result<Vec<EventRow>, StoreError> {
+    let rows = sqlx::query("select * from saga_events where id > ? order by id limit ?")
+        .bind(after)
+        .bind(limit)
+        .fetch_all(readers)
+        .await
+        .map_err(store_error)?;
+    rows.iter()
+        .map(|row| record::event(row).map_err(|error| views::corrupt("an event", &error)))
+        .collect()
+}
+
+pub(super) async fn newest_event(readers: &SqlitePool) -> Result<i64, StoreError> {
+    sqlx::query_scalar("select coalesce(max(id), 0) from saga_events")
+        .fetch_one(readers)
+        .await
+        .map_err(store_error)
 }
 
 pub(super) async fn journal(readers: &SqlitePool, saga: SagaId) -> Result<Vec<JournalRecord>, StoreError> {

@@ -5,6 +5,7 @@
 //! | `open`, `writer` | lock, settings, schema, installation; the connection that writes |
 //! | `commit`, `round`, `write`, `inventory` | a commit: rounds of changes, what decides them, the statements |
 //! | `load`, `views`, `hosts`, `catalog` | what is read, ownership, the catalogue |
+//! | `logs` | what steps say |
 //! | `row`, `record` | rows as they are written and as they are read |
 //! | `plans`, `error` | plans in memory; what a database error means |
 
@@ -14,6 +15,7 @@ mod error;
 mod hosts;
 mod inventory;
 mod load;
+mod logs;
 mod open;
 mod plans;
 mod record;
@@ -32,8 +34,8 @@ use uuid::Uuid;
 use self::{error::store_error, plans::Plans, writer::Writer};
 use super::{
     Applied, Change, ChannelRow, ComponentRow, DefinitionRow, EventRow, FindingRow, HostId, LoadedSaga,
-    NewComponent, Page, ProvisionedRow, PutComponent, ResourceFilter, ResourceRow, SagaFilter, SagaRow,
-    StepRow, Store, StoreError, Takeover, clock::Clock,
+    LogRow, NewComponent, NewLog, Page, ProvisionedRow, PutComponent, ResourceFilter, ResourceRow,
+    SagaFilter, SagaRow, StepRow, Store, StoreError, Takeover, clock::Clock,
 };
 use crate::saga::{IntentId, JournalRecord, Json, Phase, Plan, ResourceKey, SagaId, StepIndex};
 
@@ -134,6 +136,37 @@ impl Store for SqliteStore {
 
     async fn events(&self, saga: SagaId, after: i64, limit: u32) -> Result<Vec<EventRow>, StoreError> {
         load::events(&self.readers, saga, after, limit).await
+    }
+
+    async fn events_after(&self, after: i64, limit: u32) -> Result<Vec<EventRow>, StoreError> {
+        load::events_after(&self.readers, after, limit).await
+    }
+
+    async fn newest_event(&self) -> Result<i64, StoreError> {
+        load::newest_event(&self.readers).await
+    }
+
+    async fn sagas_of(&self, ids: &[SagaId]) -> Result<Vec<SagaRow>, StoreError> {
+        views::sagas_of(&self.readers, ids).await
+    }
+
+    async fn requests(
+        &self,
+        saga: SagaId,
+        after: Option<IntentId>,
+        limit: u32,
+    ) -> Result<Vec<JournalRecord>, StoreError> {
+        views::requests(&self.readers, saga, after, limit).await
+    }
+
+    async fn logs(&self, saga: SagaId, after: i64, limit: u32) -> Result<Vec<LogRow>, StoreError> {
+        logs::logs(&self.readers, saga, after, limit).await
+    }
+
+    async fn add_logs(&self, lines: Vec<NewLog>) -> Result<(), StoreError> {
+        let mut held = self.writer.hold().await?;
+        let result = logs::add_logs(held.connection(), &lines).await;
+        held.release(result)
     }
 
     async fn context(&self, saga: SagaId) -> Result<Vec<(String, String, Json)>, StoreError> {

@@ -11,8 +11,8 @@ use crate::{
         ResourceKey,
     },
     store::{
-        ChannelRow, ComponentRow, DefinitionRow, EventRow, FindingRow, ProvisionedRow, ResourceRow, SagaRow,
-        StepRow,
+        ChannelRow, ComponentRow, DefinitionRow, EventRow, FindingRow, LogRow, ProvisionedRow, ResourceRow,
+        SagaRow, StepRow,
     },
 };
 
@@ -133,12 +133,25 @@ pub(super) fn event(row: &SqliteRow) -> Result<EventRow, sqlx::Error> {
     };
     Ok(EventRow {
         id: row.try_get("id")?,
+        saga: parsed(row, "saga_id")?,
         at_ms: row.try_get("at_ms")?,
         kind: row.try_get("kind")?,
         actor: row.try_get("actor")?,
         step: optional_number(row, "step")?,
         phase,
         detail: json(row, "detail")?,
+    })
+}
+
+pub(super) fn log(row: &SqliteRow) -> Result<LogRow, sqlx::Error> {
+    Ok(LogRow {
+        id: row.try_get("id")?,
+        at_ms: row.try_get("at_ms")?,
+        step: number(row, "step")?,
+        phase: phase(row)?,
+        level: row.try_get("level")?,
+        message: row.try_get("message")?,
+        fields: structured(row, "fields")?,
     })
 }
 

@@ -2,9 +2,9 @@
 
 use sqlx::{QueryBuilder, Sqlite, SqlitePool, sqlite::SqliteRow};
 
-use super::{error::store_error, record};
+use super::{error::store_error, record, round::json};
 use crate::{
-    saga::{ResourceKey, SagaId},
+    saga::{IntentId, JournalRecord, ResourceKey, SagaId},
     store::{FindingRow, Page, ProvisionedRow, ResourceFilter, ResourceRow, SagaFilter, SagaRow, StoreError},
 };
 
@@ -77,6 +77,36 @@ pub(super) async fn sagas(
     listing.equal("definition_name", filter.definition.as_deref());
     let rows = listing.page(readers, "created_ms", "id", page).await?;
     all("a saga", &rows, record::saga)
+}
+
+pub(super) async fn sagas_of(readers: &SqlitePool, ids: &[SagaId]) -> Result<Vec<SagaRow>, StoreError> {
+    let rows = sqlx::query("select * from saga_runs where id in (select value from json_each(?))")
+        .bind(json(ids))
+        .fetch_all(readers)
+        .await
+        .map_err(store_error)?;
+    all("a saga", &rows, record::saga)
+}
+
+pub(super) async fn requests(
+    readers: &SqlitePool,
+    saga: SagaId,
+    after: Option<IntentId>,
+    limit: u32,
+) -> Result<Vec<JournalRecord>, StoreError> {
+    let rows = sqlx::query(
+        "select
+            id, saga_id, step, phase, once_key, service, method, path, request_hash, redacted_body, at_ms, state,
+            ended_ms, conclusive, status, headers, x'' as body
+         from http_journal where saga_id = ? and id > ? order by id limit ?",
+    )
+    .bind(saga.to_string())
+    .bind(after.map_or_else(String::new, |after| after.to_string()))
+    .bind(limit)
+    .fetch_all(readers)
+    .await
+    .map_err(store_error)?;
+    all("a request", &rows, record::journal)
 }
 
 pub(super) async fn resources(
