@@ -11,9 +11,10 @@ use crate::{
 
 const CASES: u32 = 1_500;
 
-const PATHS: [(&str, &str); 12] = [
+const PATHS: [(&str, &str); 13] = [
     ("POST", "/v1/sagas"),
     ("POST", "/v1/sagas"),
+    ("POST", "/v1/sagas/batch"),
     ("POST", "/v1/droplets"),
     ("POST", "/v1/droplets/7/snapshots"),
     ("POST", "/v1/sagas/01939f3e-0000-7aaa-8bbb-ccccdddddddd/cancel"),

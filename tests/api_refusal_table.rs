@@ -269,6 +269,8 @@ fn looks() -> Vec<Refusal> {
         ("/v1/sagas?status=happy", "status"),
         ("/v1/sagas?kind=holiday", "kind"),
         ("/v1/sagas?definition=", "definition"),
+        ("/v1/stream?kind=holiday", "kind"),
+        ("/v1/stream?status=running", "status"),
         ("/v1/findings?saga=7", "saga"),
         ("/v1/findings?all=yes", "all"),
         ("/v1/inventory/resources?saga=7", "saga"),
@@ -276,7 +278,15 @@ fn looks() -> Vec<Refusal> {
     ] {
         refusals.push(query(path, place));
     }
-    for below in ["", "/steps", "/events", "/context"] {
+    for below in [
+        "",
+        "/steps",
+        "/events",
+        "/context",
+        "/logs",
+        "/requests",
+        "/stream",
+    ] {
         let nobody = format!("/v1/sagas/01939f3e-0000-7aaa-8bbb-ccccdddddddd{below}");
         refusals.push(no_body("GET", &nobody, 404, "unknown-saga", ""));
         for id in ["7", "01939f3e00007aaa8bbbccccdddddddd", "%ff"] {

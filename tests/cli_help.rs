@@ -21,6 +21,8 @@ const COMMANDS: &[&str] = &[
     "saga start",
     "saga list",
     "saga show",
+    "saga logs",
+    "saga requests",
     "saga watch",
     "saga cancel",
     "saga retry",

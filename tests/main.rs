@@ -28,6 +28,7 @@ mod droplets;
 mod engine;
 mod faults;
 mod graphs;
+mod live;
 mod loopback;
 mod rate_budget;
 mod saga_core;

@@ -12,6 +12,7 @@ use axum::{
 };
 use http_body_util::BodyExt as _;
 use serde::de::DeserializeOwned;
+use serde_json::error::Category;
 use serde_path_to_error::Segment;
 
 use super::problem::{Code, Problem};
@@ -37,7 +38,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, _: &S) -> Result<Body<T>, Problem> {
-        read(request).await?.shape().map(Body)
+        read(request, MAX_JSON_BODY_BYTES).await?.shape().map(Body)
     }
 }
 
@@ -45,7 +46,7 @@ impl<S: Send + Sync, T: DeserializeOwned + Default> FromRequest<S> for OptionalB
     type Rejection = Problem;
 
     async fn from_request(request: Request, _: &S) -> Result<OptionalBody<T>, Problem> {
-        let text = read(request).await?;
+        let text = read(request, MAX_JSON_BODY_BYTES).await?;
         if text.bytes.is_empty() {
             return Ok(OptionalBody(T::default()));
         }
@@ -60,7 +61,18 @@ impl<S: Send + Sync> FromRequest<S> for RawBody {
     type Rejection = Problem;
 
     async fn from_request(request: Request, _: &S) -> Result<RawBody, Problem> {
-        read(request).await?.json().map(RawBody)
+        read(request, MAX_JSON_BODY_BYTES).await?.json().map(RawBody)
+    }
+}
+
+/// A JSON body of at most `LIMIT` bytes as its text, which nobody has checked yet.
+pub(super) struct LongBody<const LIMIT: usize>(pub String);
+
+impl<S: Send + Sync, const LIMIT: usize> FromRequest<S> for LongBody<LIMIT> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, _: &S) -> Result<LongBody<LIMIT>, Problem> {
+        read(request, LIMIT).await?.text().map(LongBody)
     }
 }
 
@@ -69,52 +81,69 @@ struct Sent {
     media_type: Option<String>,
 }
 
-async fn read(request: Request) -> Result<Sent, Problem> {
+async fn read(request: Request, limit: usize) -> Result<Sent, Problem> {
     let media_type = media_type(request.headers());
-    let bytes = collect(request, MAX_JSON_BODY_BYTES, JSON_WITHIN).await?;
+    let bytes = collect(request, limit, JSON_WITHIN).await?;
     Ok(Sent { bytes, media_type })
 }
 
 impl Sent {
-    fn json(self) -> Result<Json, Problem> {
+    fn text(self) -> Result<String, Problem> {
         let is_json = self.media_type.as_deref().is_some_and(|given| {
             given == "application/json" || (given.starts_with("application/") && given.ends_with("+json"))
         });
         if !is_json {
             return Err(unsupported(self.media_type.as_deref(), "application/json"));
         }
-        let text = String::from_utf8(self.bytes).map_err(|error| {
+        String::from_utf8(self.bytes).map_err(|error| {
             let at = error.utf8_error().valid_up_to();
             invalid_json(format!("it is not UTF-8 at byte {at}"))
-        })?;
-        Json::parse(&text).map_err(|error| match error {
-            JsonError::Invalid(reason) => invalid_json(reason),
-            JsonError::TooLarge { .. } => too_large(MAX_JSON_BODY_BYTES),
         })
     }
 
-    fn shape<T: DeserializeOwned>(self) -> Result<T, Problem> {
-        let json = self.json()?;
-        // Serde would read an array as the fields in their order.
-        if !json.as_str().trim_start().starts_with('{') {
-            return Err(Problem::at_pointer(
-                Code::InvalidRequest,
-                "",
-                "wrong-shape",
-                "expected a JSON object",
-            ));
-        }
-        let mut deserializer = serde_json::Deserializer::from_str(json.as_str());
-        serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
-            let pointer = pointer(error.path());
-            Problem::at_pointer(
-                Code::InvalidRequest,
-                &pointer,
-                "wrong-shape",
-                error.into_inner().to_string(),
-            )
-        })
+    fn json(self) -> Result<Json, Problem> {
+        checked(&self.text()?)
     }
+
+    fn shape<T: DeserializeOwned>(self) -> Result<T, Problem> {
+        shaped(self.json()?.as_str())
+    }
+}
+
+/// A text that obeys the rules for JSON.
+pub(super) fn checked(text: &str) -> Result<Json, Problem> {
+    Json::parse(text).map_err(|error| match error {
+        JsonError::Invalid(reason) => invalid_json(reason),
+        JsonError::TooLarge { .. } => too_large(MAX_JSON_BODY_BYTES),
+    })
+}
+
+/// A JSON object as what it means.
+pub(super) fn shaped<T: DeserializeOwned>(text: &str) -> Result<T, Problem> {
+    // Serde would read an array as the fields in their order.
+    if text.trim_start().starts_with(|first| first != '{') {
+        return Err(Problem::at_pointer(
+            Code::InvalidRequest,
+            "",
+            "wrong-shape",
+            "expected a JSON object",
+        ));
+    }
+    let mut deserializer = serde_json::Deserializer::from_str(text);
+    let shaped = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
+        let pointer = pointer(error.path());
+        let error = error.into_inner();
+        match error.classify() {
+            Category::Data => {
+                Problem::at_pointer(Code::InvalidRequest, &pointer, "wrong-shape", error.to_string())
+            }
+            Category::Syntax | Category::Eof | Category::Io => invalid_json(error.to_string()),
+        }
+    })?;
+    deserializer
+        .end()
+        .map_err(|error| invalid_json(error.to_string()))?;
+    Ok(shaped)
 }
 
 fn invalid_json(reason: String) -> Problem {

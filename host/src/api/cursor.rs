@@ -1,5 +1,7 @@
 //! Where the next page of a list begins: opaque to callers, base64url over JSON inside.
 
+use std::str::FromStr;
+
 use data_encoding::BASE64URL_NOPAD;
 use utoipa::IntoParams;
 
@@ -57,6 +59,18 @@ impl Window {
             limit: self.limit + 1,
             after: self.after.clone(),
         }
+    }
+
+    /// Where a page of a list by id alone begins.
+    pub fn id<I: FromStr>(&self) -> Result<Option<I>, Problem> {
+        let id = self.after.as_ref().map(|cursor| cursor.id.parse()).transpose();
+        id.map_err(|_| {
+            Problem::at_parameter(
+                Code::InvalidCursor,
+                "cursor",
+                "it is not a `next_cursor` of this list",
+            )
+        })
     }
 
     /// The page out of what [`Window::page`] brought; `position` tells where a row stands in the list.

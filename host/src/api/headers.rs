@@ -16,6 +16,7 @@ use super::problem::{Code, Problem};
 pub(super) const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 /// On the answer to a request whose key was known: the saga is the one that the first request started.
 pub(super) const IDEMPOTENCY_REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
+const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 const PREFER: HeaderName = HeaderName::from_static("prefer");
 const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
 
@@ -42,10 +43,39 @@ impl<S: Send + Sync> FromRequestParts<S> for IdempotencyKey {
         let key = value
             .to_str()
             .map_err(|_| refuse("it holds more than visible ASCII"))?;
-        if key.is_empty() || key.len() > MAX_KEY_CHARS {
+        if !is_key(key) {
             return Err(refuse("it has 1 to 255 characters"));
         }
         Ok(IdempotencyKey(Some(key.to_owned())))
+    }
+}
+
+/// 1 to 255 visible ASCII characters.
+pub(super) fn is_key(text: &str) -> bool {
+    (1..=MAX_KEY_CHARS).contains(&text.len()) && text.bytes().all(|byte| matches!(byte, b'\t' | b' '..=b'~'))
+}
+
+/// The header `Last-Event-ID`: the last event that a reader of a stream has seen.
+pub(super) struct LastEventId(pub Option<i64>);
+
+impl<S: Send + Sync> FromRequestParts<S> for LastEventId {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<LastEventId, Problem> {
+        let refuse = |message: &str| Problem::at_parameter(Code::InvalidHeader, "last-event-id", message);
+        let mut values = parts.headers.get_all(LAST_EVENT_ID).iter();
+        let (first, second) = (values.next(), values.next());
+        if second.is_some() {
+            return Err(refuse("it is given more than once"));
+        }
+        match first.map(|value| value.to_str().map(str::trim)) {
+            None | Some(Ok("")) => Ok(LastEventId(None)),
+            Some(Ok(text)) if text.bytes().all(|byte| byte.is_ascii_digit()) => match text.parse() {
+                Ok(id) => Ok(LastEventId(Some(id))),
+                Err(_) => Err(refuse("it is none of our ids")),
+            },
+            Some(Ok(_) | Err(_)) => Err(refuse("it is none of our ids, which are numbers")),
+        }
     }
 }
 

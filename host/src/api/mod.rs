@@ -6,6 +6,7 @@
 //! | file | noun |
 //! |---|---|
 //! | `components`, `steps`, `definitions`, `sagas`, `droplets`, `inventory`, `findings`, `health` | a group of endpoints |
+//! | `stream` | following one saga, or all |
 //! | [`dto`] | what travels |
 //! | `view` | rows of the store as they are shown |
 //! | `problem`, `mapped` | the table of errors, and the engine's refusals in it |
@@ -36,9 +37,11 @@ mod sagas;
 mod server;
 mod state;
 mod steps;
+mod stream;
 mod view;
 
 pub use auth::token_hash;
 pub use problem::Code;
 pub use server::{router, serve};
-pub use state::{ApiState, MAX_REQUESTS};
+pub use state::{ApiState, MAX_REQUESTS, MAX_STREAMS};
+pub use stream::HEARTBEAT;

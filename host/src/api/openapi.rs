@@ -105,7 +105,7 @@ fn carry_problem(response: &mut Response) {
 fn description() -> String {
     let mut text = String::from(
         "A durable saga engine whose steps are WebAssembly components.\n\n\
-         Limits: JSON bodies 256 KiB, components 64 MiB, 64 steps a saga, pages of 200 items, waits of 60 s, keys and \
+         Limits: JSON bodies 256 KiB (a batch 8 MiB), 256 open streams, components 64 MiB, 64 steps a saga, pages of 200 items, waits of 60 s, keys and \
          names 255 characters. JSON bodies have no duplicate keys, no unknown fields and no U+0000. Over 1,024 requests \
          at once are told to come back: 503 with `Retry-After`.\n\n\
          Every answer that is not a success is a problem document (RFC 9457) with one of these codes:\n\n\

@@ -163,6 +163,33 @@ impl Problem {
         )
     }
 
+    /// For a part of a body: `place` is where the part stands, a JSON Pointer.
+    pub fn below(mut self, place: &str) -> Problem {
+        let inner = &mut *self.0;
+        for pointer in inner.errors.iter_mut().filter_map(|error| error.pointer.as_mut()) {
+            pointer.insert_str(0, place);
+        }
+        if !inner.errors.is_empty() {
+            inner.detail = described(&inner.errors);
+        }
+        self
+    }
+
+    /// What is said of it.
+    pub fn document(self) -> ProblemDocument {
+        let inner = *self.0;
+        let (status, code, title) = inner.code.row();
+        ProblemDocument {
+            kind: format!("urn:arcadia:problem:{code}"),
+            title: title.to_owned(),
+            status,
+            detail: inner.detail,
+            code: code.to_owned(),
+            errors: inner.errors,
+            saga_id: inner.saga.map(|saga| saga.to_string()),
+        }
+    }
+
     #[cfg(test)]
     pub fn code(&self) -> Code {
         self.0.code
@@ -197,26 +224,17 @@ fn described(errors: &[FieldError]) -> String {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let inner = *self.0;
-        let (status, code, title) = inner.code.row();
-        let document = ProblemDocument {
-            kind: format!("urn:arcadia:problem:{code}"),
-            title: title.to_owned(),
-            status,
-            detail: inner.detail,
-            code: code.to_owned(),
-            errors: inner.errors,
-            saga_id: inner.saga.map(|saga| saga.to_string()),
-        };
+        let (retry_after_s, code) = (self.0.retry_after_s, self.0.code);
+        let document = self.document();
         let body = serde_json::to_vec(&document).expect("a problem document has string keys only");
-        let status = StatusCode::from_u16(status).expect("the table has valid statuses");
+        let status = StatusCode::from_u16(document.status).expect("the table has valid statuses");
         let mut response = (status, body).into_response();
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-        if let Some(seconds) = inner.retry_after_s {
+        if let Some(seconds) = retry_after_s {
             headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
         }
-        if inner.code == Code::Unauthorized {
+        if code == Code::Unauthorized {
             headers.insert(
                 WWW_AUTHENTICATE,
                 HeaderValue::from_static("Bearer realm=\"arcadia\""),

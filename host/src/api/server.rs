@@ -23,7 +23,7 @@ use utoipa_axum::router::OpenApiRouter;
 use super::{
     ApiState, auth, components, definitions, droplets, findings, health, inventory, mapped, openapi,
     problem::{Code, Problem},
-    sagas, steps,
+    sagas, steps, stream,
 };
 
 /// How long requests in progress may go on once the server ends.
@@ -36,6 +36,7 @@ pub fn router(state: ApiState) -> Router {
         .merge(steps::routes())
         .merge(definitions::routes())
         .merge(sagas::routes())
+        .merge(stream::routes())
         .merge(droplets::routes())
         .merge(inventory::routes())
         .merge(findings::routes());

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -18,6 +18,8 @@ use crate::{
 pub const MAX_REQUESTS: usize = 1_024;
 /// Most of them that wait for a saga; more are answered at once, without waiting.
 pub const MAX_WAITS: usize = 512;
+/// Most streams that are open at once; more are told to come back.
+pub const MAX_STREAMS: usize = 256;
 /// Most uploads at once, each of which holds its component in memory; more wait.
 pub const MAX_UPLOADS: usize = 2;
 
@@ -30,6 +32,7 @@ struct Inner {
     replaces: bool,
     requests: Semaphore,
     waits: Semaphore,
+    streams: Arc<Semaphore>,
     uploads: Semaphore,
     closing: CancellationToken,
 }
@@ -44,6 +47,7 @@ impl ApiState {
             replaces,
             requests: Semaphore::new(MAX_REQUESTS),
             waits: Semaphore::new(MAX_WAITS),
+            streams: Arc::new(Semaphore::new(MAX_STREAMS)),
             uploads: Semaphore::new(MAX_UPLOADS),
             closing: CancellationToken::new(),
         }))
@@ -74,6 +78,18 @@ impl ApiState {
         self.0.requests.try_acquire().map_err(|_| {
             let detail = format!("{MAX_REQUESTS} requests are being worked on; nothing was done, ask again");
             Problem::new(Code::Overloaded, detail).retry_after(1)
+        })
+    }
+
+    /// Comes true when the server ends.
+    pub(super) fn closing(&self) -> &CancellationToken {
+        &self.0.closing
+    }
+
+    pub(super) fn stream_permit(&self) -> Result<OwnedSemaphorePermit, Problem> {
+        self.0.streams.clone().try_acquire_owned().map_err(|_| {
+            let detail = format!("{MAX_STREAMS} streams are open; close one, or ask again");
+            Problem::new(Code::Overloaded, detail).retry_after(5)
         })
     }
 

@@ -3,17 +3,17 @@
 use super::{
     dto::{
         Channel, ComponentSummary, DefinitionSummary, DefinitionVersion, Event, Finding, FindingResource,
-        PhaseResult, Provisioned, Resource, ResourceSummary, Saga, SagaLinks, SagaStep, SagaSummary, Time,
-        Turned,
+        LogField, LogLine, PhaseResult, Provisioned, RequestState, Resource, ResourceSummary, Saga,
+        SagaLinks, SagaRequest, SagaStep, SagaSummary, Time, Turned,
     },
     problem::Problem,
 };
 use crate::{
     engine::{
-        ChannelRow, ComponentRow, DefinitionRow, EventRow, FindingRow, ProvisionedRow, ResourceRow, SagaRow,
-        StepRow,
+        ChannelRow, ComponentRow, DefinitionRow, EventRow, FindingRow, LogRow, ProvisionedRow, ResourceRow,
+        SagaRow, StepRow,
     },
-    saga::{DefinitionRef, Json, Phase, Plan, SagaId, StepIndex, Turning},
+    saga::{DefinitionRef, JournalRecord, Json, Phase, Plan, RecordState, SagaId, StepIndex, Turning},
 };
 
 fn time(ms: Option<i64>) -> Option<Time> {
@@ -146,6 +146,54 @@ pub(super) fn event(row: EventRow, plan: Option<&Plan>) -> Event {
         step: row.step.map(|step| step_name(plan, step)),
         phase: row.phase,
         detail: row.detail,
+    }
+}
+
+pub(super) fn log_line(row: LogRow, plan: Option<&Plan>) -> LogLine {
+    let field = |(name, value)| LogField { name, value };
+    LogLine {
+        id: row.id.to_string(),
+        at: Time::from_ms(row.at_ms),
+        step: step_name(plan, row.step),
+        phase: row.phase,
+        level: row.level,
+        message: row.message,
+        fields: row.fields.into_iter().map(field).collect(),
+    }
+}
+
+pub(super) fn request(record: JournalRecord, plan: Option<&Plan>) -> SagaRequest {
+    let (state, response, ended_ms) = match record.state {
+        RecordState::Open { ended_at_ms } => (RequestState::Open, None, ended_at_ms),
+        RecordState::Answered {
+            response,
+            conclusive,
+            at_ms,
+        } => {
+            let state = if conclusive {
+                RequestState::Answered
+            } else {
+                RequestState::Doubtful
+            };
+            (state, Some(response), Some(at_ms))
+        }
+        RecordState::Refused { response, at_ms } => (RequestState::Refused, Some(response), Some(at_ms)),
+        RecordState::Unsent { at_ms } => (RequestState::Unsent, None, Some(at_ms)),
+    };
+    let intent = record.intent;
+    SagaRequest {
+        id: intent.id.to_string(),
+        step: step_name(plan, intent.step),
+        phase: intent.phase,
+        service: intent.service,
+        method: intent.method,
+        path: intent.path,
+        once_key: intent.once_key,
+        body: intent.redacted_body,
+        state,
+        status: response.map(|response| response.status),
+        at: Time::from_ms(intent.at_ms),
+        ended_at: time(ended_ms),
     }
 }
 

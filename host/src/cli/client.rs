@@ -4,28 +4,27 @@ use std::{net::IpAddr, time::Duration};
 
 use reqwest::{
     Method, RequestBuilder, StatusCode, Url,
-    header::{AUTHORIZATION, CONTENT_TYPE, ETAG, HeaderMap, HeaderValue, IF_NONE_MATCH},
+    header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue},
 };
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::failure::{CliError, Refusal};
+use super::{
+    failure::{CliError, Refusal},
+    messages::Messages,
+};
+use crate::api::HEARTBEAT;
 
 /// Longest wait for an answer, beyond what a request asks the server to wait.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
-/// How long one look at a saga asks the server to wait for a change.
-const LONG_POLL: Duration = Duration::from_secs(20);
+/// How long a stream may be silent until its server counts as gone: a few heartbeats.
+const SILENCE: Duration = HEARTBEAT.saturating_mul(3);
 
 #[derive(Debug, Clone)]
 pub struct Client {
     http: reqwest::Client,
+    /// Without a limit for the whole of an answer.
+    streams: reqwest::Client,
     base: Url,
-}
-
-/// One look at something that changes.
-#[derive(Debug, Clone)]
-pub enum Look<T> {
-    Same,
-    Changed { body: T, etag: Option<HeaderValue> },
 }
 
 impl Client {
@@ -38,18 +37,24 @@ impl Client {
             bearer.set_sensitive(true);
             headers.insert(AUTHORIZATION, bearer);
         }
-        let mut builder = reqwest::Client::builder()
-            .default_headers(headers)
-            .user_agent(concat!("arcadia/", env!("CARGO_PKG_VERSION")))
-            .redirect(reqwest::redirect::Policy::none());
-        if is_loopback(&base) {
-            builder = builder.no_proxy();
-        }
-        let http = builder.build().map_err(|source| CliError::Unreachable {
+        let builder = || {
+            let builder = reqwest::Client::builder()
+                .default_headers(headers.clone())
+                .user_agent(concat!("arcadia/", env!("CARGO_PKG_VERSION")))
+                .redirect(reqwest::redirect::Policy::none());
+            if is_loopback(&base) {
+                builder.no_proxy()
+            } else {
+                builder
+            }
+        };
+        let unbuilt = |source| CliError::Unreachable {
             url: base.to_string(),
             source,
-        })?;
-        Ok(Client { http, base })
+        };
+        let http = builder().build().map_err(unbuilt)?;
+        let streams = builder().read_timeout(SILENCE).build().map_err(unbuilt)?;
+        Ok(Client { http, streams, base })
     }
 
     pub async fn get<T: DeserializeOwned>(
@@ -108,26 +113,16 @@ impl Client {
         Ok((new, self.decode(answer).await?))
     }
 
-    /// Waits at the server until the thing differs from `etag`, at most for a while. Without one it answers at once.
-    pub async fn look<T: DeserializeOwned>(
-        &self,
-        path: &str,
-        etag: Option<&HeaderValue>,
-    ) -> Result<Look<T>, CliError> {
-        let mut request = self.request(Method::GET, path)?;
-        if let Some(etag) = etag {
-            request = request
-                .timeout(ANSWER_TIMEOUT + LONG_POLL)
-                .header("prefer", format!("wait={}", LONG_POLL.as_secs()))
-                .header(IF_NONE_MATCH, etag);
+    /// Opens a stream of server-sent events, after the message with the id `last` if there is one. `None`: everything of
+    /// it was told.
+    pub async fn stream(&self, path: &str, last: Option<&str>) -> Result<Option<Messages>, CliError> {
+        let mut request = self.streams.get(self.url(path)?);
+        if let Some(last) = last {
+            request = request.header("last-event-id", last);
         }
         let answer = self.send(request, "GET", path).await?;
-        if answer.status() == StatusCode::NOT_MODIFIED {
-            return Ok(Look::Same);
-        }
-        let etag = answer.headers().get(ETAG).cloned();
-        let body = self.decode(answer).await?;
-        Ok(Look::Changed { body, etag })
+        let over = answer.status() == StatusCode::NO_CONTENT;
+        Ok((!over).then(|| Messages::of(answer)))
     }
 
     fn request(&self, method: Method, path: &str) -> Result<RequestBuilder, CliError> {
@@ -140,16 +135,20 @@ impl Client {
         path: &str,
         query: &[(&str, String)],
     ) -> Result<RequestBuilder, CliError> {
-        let mut url = self.base.join(path).map_err(|error| {
-            CliError::usage(
-                format!("{path:?} is no path: {error}"),
-                "check the id or name in it",
-            )
-        })?;
+        let mut url = self.url(path)?;
         if !query.is_empty() {
             url.query_pairs_mut().extend_pairs(query);
         }
         Ok(self.http.request(method, url).timeout(ANSWER_TIMEOUT))
+    }
+
+    fn url(&self, path: &str) -> Result<Url, CliError> {
+        self.base.join(path).map_err(|error| {
+            CliError::usage(
+                format!("{path:?} is no path: {error}"),
+                "check the id or name in it",
+            )
+        })
     }
 
     async fn read<T: DeserializeOwned>(
@@ -170,7 +169,7 @@ impl Client {
     ) -> Result<reqwest::Response, CliError> {
         let answer = request.send().await.map_err(|source| self.unreachable(source))?;
         let status = answer.status();
-        if status.is_success() || status == StatusCode::NOT_MODIFIED {
+        if status.is_success() {
             return Ok(answer);
         }
         let text = answer.text().await.map_err(|source| self.unreachable(source))?;

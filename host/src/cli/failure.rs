@@ -102,6 +102,18 @@ impl CliError {
         }
     }
 
+    /// The same again may work: the server is away or has too much to do.
+    pub fn may_pass(&self) -> bool {
+        match self {
+            CliError::Unreachable { .. } => true,
+            CliError::Refused(refusal) => refusal.problem.status == 503,
+            CliError::Strange { .. }
+            | CliError::Usage { .. }
+            | CliError::Io { .. }
+            | CliError::Failed { .. } => false,
+        }
+    }
+
     pub fn exit(&self) -> Exit {
         match self {
             CliError::Usage { .. } => Exit::Usage,

@@ -12,6 +12,7 @@ mod failure;
 mod finding;
 mod inventory;
 mod json_argument;
+mod messages;
 mod output;
 mod picture;
 mod saga;

@@ -9,20 +9,21 @@ use std::{
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::{
-    client::{Client, Look},
+    client::Client,
     failure::CliError,
+    messages::Messages,
     output,
     picture::{Picture, Told},
 };
 use crate::{
-    api::dto::{Page, Saga, SagaStep},
+    api::dto::SagaChange,
     saga::{Phase, SagaId},
 };
 
 /// A server that restarts is waited for: the saga goes on when it is back.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// Between two looks, so that a saga with many quick changes is not looked at for each of them.
-const BREATH: Duration = Duration::from_millis(40);
+/// Between two tries to reach a server that went away.
+const AGAIN: Duration = Duration::from_millis(500);
 
 /// Where progress is shown.
 pub enum Show {
@@ -70,7 +71,7 @@ impl Show {
     }
 }
 
-/// Looks at the saga until it rests, or until `timeout` is over; answers the last picture.
+/// Follows the saga until it rests, or until `timeout` is over; answers the last picture.
 pub async fn follow(
     client: &Client,
     saga: SagaId,
@@ -89,46 +90,95 @@ async fn look_on(
     timeout: Option<Duration>,
 ) -> Result<Picture, CliError> {
     let deadline = timeout.map(|timeout| Instant::now() + timeout);
-    let path = format!("/v1/sagas/{saga}");
-    let mut etag = None;
+    let mut follower = Follower::new(client, saga);
     let mut picture: Option<Picture> = None;
-    let mut unreachable_since: Option<Instant> = None;
     loop {
-        let look = client.look::<Saga>(&path, etag.as_ref());
-        let looked = match deadline {
-            Some(deadline) => tokio::time::timeout_at(deadline.into(), look).await,
-            None => Ok(look.await),
+        let next = follower.next();
+        let next = match deadline {
+            Some(deadline) => tokio::time::timeout_at(deadline.into(), next).await,
+            None => Ok(next.await),
         };
-        match (looked, &mut picture) {
-            (Err(_), Some(picture)) => return Ok(picture.clone()),
-            (Err(_), None) => return Err(CliError::failed("the server didn't answer in the given time")),
-            (Ok(Err(CliError::Unreachable { .. })), Some(_))
-                if unreachable_since.get_or_insert_with(Instant::now).elapsed() < PATIENCE =>
-            {
-                tokio::time::sleep(Duration::from_millis(500)).await;
-                continue;
-            }
-            (Ok(Err(error)), _) => return Err(error),
-            (Ok(Ok(Look::Same)), _) => {}
-            (Ok(Ok(Look::Changed { body, etag: newer })), picture) => {
-                let steps: Page<SagaStep> = client
-                    .get(&body.links.steps, &[("limit", "200".to_owned())])
-                    .await?;
-                etag = newer;
-                let newest = Picture {
-                    saga: body,
-                    steps: steps.items,
-                };
+        match (next, picture) {
+            (Ok(newest), _) => {
+                let newest = newest?;
                 show.update(&newest)?;
-                let rests = newest.rests();
-                *picture = Some(newest.clone());
-                if rests {
+                if newest.rests() {
                     return Ok(newest);
+                }
+                picture = Some(newest);
+            }
+            (Err(_), Some(picture)) => return Ok(picture),
+            (Err(_), None) => return Err(CliError::failed("the server didn't answer in the given time")),
+        }
+    }
+}
+
+/// Reads a saga's stream, and opens it again where it was when it breaks off.
+struct Follower<'a> {
+    client: &'a Client,
+    path: String,
+    messages: Option<Messages>,
+    /// Id of the last message.
+    last: Option<String>,
+    lost_since: Option<Instant>,
+}
+
+impl<'a> Follower<'a> {
+    fn new(client: &'a Client, saga: SagaId) -> Follower<'a> {
+        Follower {
+            client,
+            path: format!("/v1/sagas/{saga}/stream"),
+            messages: None,
+            last: None,
+            lost_since: None,
+        }
+    }
+
+    /// A server that can't be reached at all is an error; one that goes away is waited for.
+    async fn next(&mut self) -> Result<Picture, CliError> {
+        loop {
+            let Some(messages) = &mut self.messages else {
+                self.open().await?;
+                continue;
+            };
+            match messages.next().await {
+                Ok(Some(message)) => {
+                    let change: SagaChange =
+                        serde_json::from_str(&message.data).map_err(|error| CliError::Strange {
+                            url: self.path.clone(),
+                            reason: error.to_string(),
+                        })?;
+                    self.last = message.id.or(self.last.take());
+                    self.lost_since = None;
+                    return Ok(Picture {
+                        saga: change.saga,
+                        steps: change.steps,
+                    });
+                }
+                // The server ended, or the way to it broke: opening it again tells which.
+                Ok(None) | Err(_) => {
+                    self.messages = None;
+                    self.lost_since.get_or_insert_with(Instant::now);
+                    tokio::time::sleep(AGAIN).await;
                 }
             }
         }
-        unreachable_since = None;
-        tokio::time::sleep(BREATH).await;
+    }
+
+    async fn open(&mut self) -> Result<(), CliError> {
+        match self.client.stream(&self.path, self.last.as_deref()).await {
+            Ok(messages @ Some(_)) => self.messages = messages,
+            // It ended, and its end was told to nobody: from the beginning.
+            Ok(None) => self.last = None,
+            Err(error) => {
+                let patient = self.lost_since.is_some_and(|since| since.elapsed() < PATIENCE);
+                if !(patient && error.may_pass()) {
+                    return Err(error);
+                }
+                tokio::time::sleep(AGAIN).await;
+            }
+        }
+        Ok(())
     }
 }
 

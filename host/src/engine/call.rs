@@ -26,7 +26,7 @@ use crate::{
         StepState, Work, Writes, effect_of, id,
     },
     step::{Call, CallHost, Ended, LogLine, Prior, Recorded, Unsaved},
-    store::{Applied, Change, Checkpoint, Fence},
+    store::{Applied, Change, Checkpoint, Fence, NewLog},
 };
 
 /// Between two tries to store what a call brought, while the database is away.
@@ -269,6 +269,16 @@ fn starved(code: &str, message: String) -> Ended {
     }
 }
 
+fn level_name(level: tracing::Level) -> &'static str {
+    match level {
+        tracing::Level::ERROR => "error",
+        tracing::Level::WARN => "warn",
+        tracing::Level::INFO => "info",
+        tracing::Level::DEBUG => "debug",
+        tracing::Level::TRACE => "trace",
+    }
+}
+
 /// What a guest can reach, for one call.
 pub struct CallContext {
     engine: Arc<Engine>,
@@ -370,5 +380,14 @@ impl CallHost for CallContext {
                 tracing::debug!(target: "step", %saga, step, phase, fields = fields.join(" "), "{}", line.message)
             }
         }
+        self.engine.logs.say(NewLog {
+            saga,
+            at_ms: self.now_ms(),
+            step: self.step,
+            phase: self.phase,
+            level: level_name(line.level),
+            message: line.message,
+            fields: line.fields,
+        });
     }
 }

@@ -10,6 +10,7 @@
 //! | `writer` | group commit |
 //! | `timers` | the near wakes; the far ones are rows |
 //! | `live`, `calls`, `watch` | sagas in memory; calls in progress; who waits for a change |
+//! | `news`, `logs` | following what happens; what steps say |
 //! | `history`, `findings` | what goes into a saga's events; what it leaves for people |
 //! | [`catalog`] | components, channels, definitions, plans |
 //!
@@ -26,6 +27,8 @@ mod findings;
 mod history;
 mod journal;
 mod live;
+mod logs;
+mod news;
 mod request;
 mod start;
 mod timers;
@@ -45,9 +48,10 @@ use tokio::{sync::Semaphore, task::JoinHandle};
 use uuid::Uuid;
 
 pub use crate::store::{
-    ChannelRow, ComponentRow, Cursor, DefinitionRow, EventRow, FindingRow, Idempotency, Page, ProvisionedRow,
-    ResourceFilter, ResourceRow, SagaFilter, SagaRow, StepRow, Store, StoreError,
+    ChannelRow, ComponentRow, Cursor, DefinitionRow, EventRow, FindingRow, Idempotency, LogRow, Page,
+    ProvisionedRow, ResourceFilter, ResourceRow, SagaFilter, SagaRow, StepRow, Store, StoreError,
 };
+pub use news::{NEWS, SagaNews};
 pub use request::{Asked, PlanSource, Problem, StartError, StartSaga, Started, Verb, VerbError};
 
 use crate::{cloud::Services, saga::Event, step::Runtime, store::HostId};
@@ -74,6 +78,7 @@ pub struct Engine {
     table: live::Table,
     calls: Arc<calls::Calls>,
     watchers: watch::Watchers,
+    logs: logs::Logs,
     waking: Arc<Semaphore>,
     draining: AtomicBool,
     tasks: std::sync::Mutex<Vec<JoinHandle<()>>>,
@@ -85,6 +90,7 @@ impl Engine {
         let host = HostId(Uuid::now_v7());
         let takeover = options.store.open_host(host).await?;
         let (writer, writing) = writer::Writer::start(options.store.clone());
+        let (logs, saying) = logs::Logs::start(options.store.clone());
         let engine = Arc::new(Engine {
             host,
             store: options.store,
@@ -96,9 +102,10 @@ impl Engine {
             table: live::Table::default(),
             calls: Arc::default(),
             watchers: watch::Watchers::default(),
+            logs,
             waking: Arc::new(Semaphore::new(WAKING)),
             draining: AtomicBool::new(false),
-            tasks: std::sync::Mutex::new(vec![writing]),
+            tasks: std::sync::Mutex::new(vec![writing, saying]),
         });
         if takeover.taken > 0 {
             tracing::info!(
@@ -180,6 +187,7 @@ impl Engine {
         if tokio::time::timeout(grace, self.calls.none_left()).await.is_err() {
             tracing::info!("calls are still in progress; they are called again at the next start");
         }
+        self.logs.flush().await;
         for task in self
             .tasks
             .lock()

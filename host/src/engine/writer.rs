@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use tokio::{
-    sync::{mpsc, oneshot},
+    sync::{mpsc, oneshot, watch},
     task::JoinHandle,
 };
 
@@ -21,6 +21,7 @@ const QUEUE: usize = 4_096;
 #[derive(Clone)]
 pub struct Writer {
     queue: mpsc::Sender<Pending>,
+    commits: watch::Receiver<u64>,
 }
 
 struct Pending {
@@ -36,7 +37,16 @@ impl Writer {
     /// The task ends when the last `Writer` is dropped and the queue is empty.
     pub fn start(store: Arc<dyn Store>) -> (Writer, JoinHandle<()>) {
         let (queue, incoming) = mpsc::channel(QUEUE);
-        (Writer { queue }, tokio::spawn(write(store, incoming)))
+        let (count, commits) = watch::channel(0);
+        let writing = tokio::spawn(write(store, incoming, count));
+        (Writer { queue, commits }, writing)
+    }
+
+    /// Changes with every commit from now on, whoever looks.
+    pub fn commits(&self) -> watch::Receiver<u64> {
+        let mut commits = self.commits.clone();
+        commits.mark_unchanged();
+        commits
     }
 
     /// Waits for a place in the queue and for the disk. The change may be committed even when this future is dropped.
@@ -64,7 +74,7 @@ fn gone() -> StoreError {
     StoreError::Unavailable("the host is shutting down".into())
 }
 
-async fn write(store: Arc<dyn Store>, mut incoming: mpsc::Receiver<Pending>) {
+async fn write(store: Arc<dyn Store>, mut incoming: mpsc::Receiver<Pending>, commits: watch::Sender<u64>) {
     let mut batch = Vec::with_capacity(BATCH);
     while incoming.recv_many(&mut batch, BATCH).await > 0 {
         let (changes, answers): (Vec<_>, Vec<_>) = batch
@@ -73,6 +83,7 @@ async fn write(store: Arc<dyn Store>, mut incoming: mpsc::Receiver<Pending>) {
             .unzip();
         match store.commit(changes).await {
             Ok(applied) => {
+                commits.send_modify(|count| *count += 1);
                 for (answer, applied) in answers.into_iter().zip(applied) {
                     // A caller that has gone away needs no answer; its change is durable all the same.
                     let _ = answer.send(Ok(applied));
@@ -91,7 +102,7 @@ async fn write(store: Arc<dyn Store>, mut incoming: mpsc::Receiver<Pending>) {
 }
 
 /// After a failed fsync nobody knows what the disk holds: memory must not go on from a state that may not exist.
-fn end_process(reason: &str) -> ! {
+pub(super) fn end_process(reason: &str) -> ! {
     tracing::error!(
         reason,
         "a commit could not be made durable: the process ends, start it again once the disk is well"

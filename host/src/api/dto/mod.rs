@@ -3,11 +3,13 @@
 //! Rules that hold for all of them: ids are strings, times are RFC 3339 in UTC with milliseconds, a value that isn't there
 //! is `null`, requests refuse fields that they don't know, and an answer never carries a credential.
 
+mod batch;
 mod component;
 mod definition;
 mod droplet;
 mod finding;
 mod inventory;
+mod live;
 mod page;
 mod problem;
 mod saga;
@@ -15,11 +17,13 @@ mod schema;
 mod step;
 mod time;
 
+pub use batch::{BatchResult, BatchStart, BatchStarted, StartBatch};
 pub use component::{ChannelName, Component, ComponentSummary, Uploaded};
 pub use definition::{Definition, DefinitionSummary};
 pub use droplet::{CreateDroplet, CreateSnapshot};
 pub use finding::{Finding, FindingResource};
 pub use inventory::{Provisioned, Resource, ResourceSummary};
+pub use live::{LogField, LogLine, RequestState, SagaChange, SagaRequest, SagasChange};
 pub use page::Page;
 pub use problem::{FieldError, ProblemDocument};
 pub use saga::{

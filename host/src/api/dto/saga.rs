@@ -59,6 +59,9 @@ pub struct SagaLinks {
     pub steps: String,
     pub events: String,
     pub context: String,
+    pub logs: String,
+    pub requests: String,
+    pub stream: String,
 }
 
 impl SagaLinks {
@@ -68,6 +71,9 @@ impl SagaLinks {
             steps: format!("/v1/sagas/{saga}/steps"),
             events: format!("/v1/sagas/{saga}/events"),
             context: format!("/v1/sagas/{saga}/context"),
+            logs: format!("/v1/sagas/{saga}/logs"),
+            requests: format!("/v1/sagas/{saga}/requests"),
+            stream: format!("/v1/sagas/{saga}/stream"),
         }
     }
 }

@@ -9,7 +9,7 @@ use crate::{
         dto::{ContextEntry, Event, Page, SagaStep},
         mapped::unknown_saga,
         path::SagaInPath,
-        problem::{Code, Problem},
+        problem::Problem,
         query::Query,
         view,
     },
@@ -17,7 +17,7 @@ use crate::{
     saga::SagaId,
 };
 
-async fn row_of(state: &ApiState, saga: SagaId) -> Result<SagaRow, Problem> {
+pub(super) async fn row_of(state: &ApiState, saga: SagaId) -> Result<SagaRow, Problem> {
     state.store().saga(saga).await?.ok_or_else(|| unknown_saga(saga))
 }
 
@@ -66,19 +66,13 @@ pub(super) async fn list_events(
 ) -> Result<Json<Page<Event>>, Problem> {
     let window = query.window()?;
     query.finish()?;
-    let after = window.after.as_ref().map(|cursor| cursor.id.parse()).transpose();
-    let after: i64 = after
-        .map_err(|_| {
-            Problem::at_parameter(
-                Code::InvalidCursor,
-                "cursor",
-                "it is not a `next_cursor` of this list",
-            )
-        })?
-        .unwrap_or(0);
+    let after: Option<i64> = window.id()?;
     let row = row_of(&state, saga).await?;
     let plan = state.store().plan(&row.plan_digest).await?;
-    let events = state.store().events(saga, after, window.limit + 1).await?;
+    let events = state
+        .store()
+        .events(saga, after.unwrap_or(0), window.limit + 1)
+        .await?;
     let position = |event: &EventRow| Cursor {
         at_ms: event.at_ms,
         id: event.id.to_string(),

@@ -1,6 +1,8 @@
 //! Sagas: starting, looking, and the verbs.
 
+mod batch;
 mod details;
+mod doings;
 mod list;
 mod show;
 mod start;
@@ -15,10 +17,13 @@ use super::ApiState;
 pub(super) fn routes() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new()
         .routes(routes!(start::start_saga, list::list_sagas))
+        .routes(routes!(batch::start_sagas))
         .routes(routes!(show::get_saga))
         .routes(routes!(details::list_steps))
         .routes(routes!(details::list_events))
         .routes(routes!(details::list_context))
+        .routes(routes!(doings::list_logs))
+        .routes(routes!(doings::list_requests))
         .routes(routes!(verbs::cancel_saga))
         .routes(routes!(verbs::retry_saga))
         .routes(routes!(verbs::abandon_saga))

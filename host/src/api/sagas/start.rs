@@ -66,16 +66,18 @@ pub(super) async fn start_saga(
     _: NoQuery,
     Body(body): Body<dto::StartSaga>,
 ) -> Result<Response, Problem> {
-    let plan = plan_source(body.definition, body.kind, body.steps)?;
-    let request = Request {
-        plan,
+    start(&state, &actor, request_of(body)?, key, wait).await
+}
+
+pub(super) fn request_of(body: dto::StartSaga) -> Result<Request, Problem> {
+    Ok(Request {
+        plan: plan_source(body.definition, body.kind, body.steps)?,
         inputs: body.inputs.unwrap_or_default(),
         params: body.params,
         deployment_id: body.deployment_id,
         triggered_by: body.triggered_by,
         inputs_at: "/inputs",
-    };
-    start(&state, &actor, request, key, wait).await
+    })
 }
 
 fn plan_source(
@@ -114,6 +116,22 @@ fn plan_source(
     }
 }
 
+/// Has it accepted; nobody waits for more than that.
+pub(super) async fn accept(
+    state: &ApiState,
+    actor: &Actor,
+    request: Request,
+    key: Option<String>,
+) -> Result<engine::Started, Problem> {
+    let inputs_at = request.inputs_at;
+    let request = to_engine(request, actor, key)?;
+    let started = state.engine().start_saga(request).await;
+    started.map_err(|error| match error {
+        StartError::Invalid(problems) => Problem::of_body(problems, |pointer| placed(pointer, inputs_at)),
+        error => error.into(),
+    })
+}
+
 pub(in crate::api) async fn start(
     state: &ApiState,
     actor: &Actor,
@@ -121,16 +139,7 @@ pub(in crate::api) async fn start(
     key: Option<String>,
     mut wait: Wait,
 ) -> Result<Response, Problem> {
-    let inputs_at = request.inputs_at;
-    let request = to_engine(request, actor, key)?;
-    let started = state
-        .engine()
-        .start_saga(request)
-        .await
-        .map_err(|error| match error {
-            StartError::Invalid(problems) => Problem::of_body(problems, |pointer| placed(pointer, inputs_at)),
-            error => error.into(),
-        })?;
+    let started = accept(state, actor, request, key).await?;
     // A saga that was just accepted runs, whatever it has become since.
     let status = if started.created && wait.0.is_none() {
         Status::Running

@@ -1,5 +1,6 @@
 //! `arcadia saga …`
 
+mod doings;
 mod list;
 mod show;
 mod start;
@@ -38,6 +39,12 @@ pub enum SagaCommand {
     /// Show one saga: its steps, what they did, why it went back
     #[command(after_help = "Example:\n  arcadia saga show 0193a2b4-7c1d-7e55-9c0f-3a5b6c7d8e9f")]
     Show(One),
+    /// Show what the steps of a saga said: its newest 1,000 lines
+    #[command(after_help = "Example:\n  arcadia saga logs 0193a2b4-7c1d-7e55-9c0f-3a5b6c7d8e9f")]
+    Logs(doings::Doings),
+    /// Show the requests with which a saga may have changed the world
+    #[command(after_help = "Example:\n  arcadia saga requests 0193a2b4-7c1d-7e55-9c0f-3a5b6c7d8e9f")]
+    Requests(doings::Doings),
     /// Follow a saga to its end; the exit code tells how it ended
     #[command(after_help = format!("Example:\n  arcadia saga watch ID && echo completed\n\n{EXIT_CODES}"))]
     Watch(Watch),
@@ -112,6 +119,8 @@ impl SagaCommand {
             SagaCommand::Start(start) => start.run(&client, json).await,
             SagaCommand::List(list) => list.run(&client, json).await,
             SagaCommand::Show(one) => show::run(&client, one.id, json).await,
+            SagaCommand::Logs(doings) => doings.logs(&client, json).await,
+            SagaCommand::Requests(doings) => doings.requests(&client, json).await,
             SagaCommand::Watch(watch) => watch_to_the_end(&client, watch.id, &watch.following, json).await,
             SagaCommand::Cancel(cancel) => cancel.run(&client, json).await,
             SagaCommand::Retry(ask) => ask.run(&client, "retry", json).await,
