@@ -124,8 +124,14 @@ fn steps() -> Vec<Refusal> {
         ),
         start(&inline(json!([step("", "noop")])), "/steps/0/name"),
         start(&inline(json!([{ "name": "one" }])), "/steps/0/component"),
-        start(&with(step("one", "noop"), "after", json!([])), "/steps/0/after"),
-        start(&with(step("one", "noop"), "scope", json!("x")), "/steps/0/scope"),
+        start(
+            &with(step("one", "noop"), "after", json!(["nobody"])),
+            "/steps/0/after/0",
+        ),
+        start(
+            &with(step("one", "noop"), "scope", json!("a b")),
+            "/steps/0/scope",
+        ),
         start(
             &with(step("one", "noop"), "nonsense", json!(1)),
             "/steps/0/nonsense",

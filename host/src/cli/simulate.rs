@@ -5,7 +5,7 @@ use std::{fs, net::SocketAddr, path::PathBuf};
 use clap::{Args, Subcommand};
 use serde_json::json;
 
-use super::{connection::Connection, exit::Exit, failure::CliError, output, stop};
+use super::{connection::Connection, exit::Exit, failure::CliError, output, stop::Stop};
 use crate::simulator::{ClockMode, Options, Rules, Simulator, Token};
 
 #[derive(Debug, Subcommand)]
@@ -88,6 +88,7 @@ impl DigitalOcean {
     async fn run(self, json: bool) -> Result<Exit, CliError> {
         let options = self.options()?;
         let accept_token = self.accept_token;
+        let stop = Stop::listen()?;
         let simulator = start(options).await?;
         let (api, control) = (simulator.api_url(), simulator.control_url());
         if json {
@@ -97,7 +98,7 @@ impl DigitalOcean {
                 "simulated DigitalOcean\n  API      {api}  (token: {accept_token})\n  control  {control}\n  stop it with ctrl-c"
             ))?;
         }
-        stop::asked().await?;
+        stop.asked().await;
         simulator.shutdown().await;
         Ok(Exit::Success)
     }

@@ -4,17 +4,29 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::{exit::Exit, failure::CliError};
 
-/// Resolves at the first SIGINT or SIGTERM. From then on a second one ends the process at once, which is a crash like any
-/// other: what was accepted goes on at the next start.
-pub async fn asked() -> Result<(), CliError> {
-    let mut interrupt = listen(SignalKind::interrupt())?;
-    let mut terminate = listen(SignalKind::terminate())?;
-    either(&mut interrupt, &mut terminate).await;
-    tokio::spawn(async move {
-        either(&mut interrupt, &mut terminate).await;
-        std::process::exit(Exit::Failure.code().into());
-    });
-    Ok(())
+/// Listening for it. Made before a server says that it is ready: whoever reads that may ask at once.
+pub struct Stop {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Stop {
+    pub fn listen() -> Result<Stop, CliError> {
+        Ok(Stop {
+            interrupt: listen(SignalKind::interrupt())?,
+            terminate: listen(SignalKind::terminate())?,
+        })
+    }
+
+    /// Resolves at the first SIGINT or SIGTERM. From then on a second one ends the process at once, which is a crash like
+    /// any other: what was accepted goes on at the next start.
+    pub async fn asked(mut self) {
+        either(&mut self.interrupt, &mut self.terminate).await;
+        tokio::spawn(async move {
+            either(&mut self.interrupt, &mut self.terminate).await;
+            std::process::exit(Exit::Failure.code().into());
+        });
+    }
 }
 
 fn listen(kind: SignalKind) -> Result<Signal, CliError> {

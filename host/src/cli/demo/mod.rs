@@ -24,7 +24,7 @@ use super::{
     output,
     server::{Logging, Node, NodeOptions, Prepared, digitalocean_at},
     simulate::SIMULATED_TOKEN,
-    stop,
+    stop::Stop,
 };
 use cloud::DemoCloud;
 use story::Story;
@@ -63,13 +63,14 @@ impl Demo {
     pub async fn run(self, json: bool, began: Instant) -> Result<Exit, CliError> {
         let folder = fresh_folder();
         DataFolder::open(&folder)?;
+        let stop = Stop::listen()?;
         let told = tokio::select! {
             told = tokio::time::timeout_at((began + LIMIT - RESERVE).into(), self.tell(&folder, json, began)) => {
                 told.unwrap_or_else(|_| Err(CliError::failed(format!(
                     "the demo did not end within {} s", LIMIT.as_secs()
                 ))))
             }
-            asked = stop::asked() => Err(asked.err().unwrap_or_else(|| CliError::failed("the demo was interrupted"))),
+            () = stop.asked() => Err(CliError::failed("the demo was interrupted")),
         };
         match told {
             Ok(()) if self.keep => output::line(&format!("kept: {}", folder.display()))?,

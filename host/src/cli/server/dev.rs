@@ -18,7 +18,7 @@ use crate::{
         failure::CliError,
         output,
         simulate::{self, Pace, SIMULATED_TOKEN},
-        stop,
+        stop::Stop,
     },
     simulator::{Options, Rules, Simulator, Token},
 };
@@ -84,13 +84,14 @@ impl Dev {
             Some(_) => None,
             None => Some(RealAccount::read(prepared.services(), &service).await),
         };
+        let stop = Stop::listen()?;
         let node = prepared.start().await?;
         if json {
             tell_json(&node, simulator.as_ref())?;
         } else {
             tell(&node, simulator.as_ref(), account)?;
         }
-        stop::asked().await?;
+        stop.asked().await;
         node.shutdown().await?;
         Ok(Exit::Success)
     }

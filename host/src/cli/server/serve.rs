@@ -12,7 +12,7 @@ use super::{
     node::Prepared,
 };
 use crate::{
-    cli::{client::is_loopback, connection::serve_folder, exit::Exit, failure::CliError, output, stop},
+    cli::{client::is_loopback, connection::serve_folder, exit::Exit, failure::CliError, output, stop::Stop},
     cloud::{DIGITALOCEAN, ServiceConfig},
 };
 
@@ -59,6 +59,7 @@ impl Serve {
         if let (Some(account), false) = (&account, json) {
             output::line(&account.to_string())?;
         }
+        let stop = Stop::listen()?;
         let node = prepared.start().await?;
         tracing::info!(
             url = node.url,
@@ -80,7 +81,7 @@ impl Serve {
                 node.token.file.display()
             ))?;
         }
-        stop::asked().await?;
+        stop.asked().await;
         tracing::info!("ending");
         node.shutdown().await?;
         Ok(Exit::Success)
