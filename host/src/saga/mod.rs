@@ -6,7 +6,7 @@
 //! | `plan` | what a saga is pinned to: steps, order, policies |
 //! | `state` | the saga and its steps |
 //! | `event` | what can happen, what is then wanted, what is refused |
-//! | `apply` | the transition function, with its table |
+//! | `apply` | the transition function, with its table; `apply/call`: how the end of a call changes its step; `apply/verb`: everything else that happens |
 //! | `retry` | backoff |
 //! | `journal` | mutating requests: intent, answer, effect |
 //! | `writes` | context and inventory writes of a call |
