@@ -207,7 +207,7 @@ impl Ground {
         let code = row.turning.as_ref().and_then(|turning| {
             match serde_json::from_value::<Turning>(turning.to_value()).unwrap() {
                 Turning::Failure { code, .. } => Some(code),
-                Turning::Cancel { .. } => None,
+                Turning::Cancel { .. } | Turning::Rollback { .. } => None,
             }
         });
         let droplets = self.live_droplets(case).await;

@@ -1,10 +1,10 @@
 //! Every reachable state of every plan of one, two and three steps, and of the graphs of four that differ in kind, with every
 //! event.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{BTreeSet, HashSet, VecDeque};
 
 use arcadia::saga::{
-    CallEnd, Command, Event, Json, Outcome, Phase, RunEnd, RunPolicy, Saga, SagaId, Status, StepState,
+    CallEnd, Command, Event, Hold, Json, Outcome, Phase, RunEnd, RunPolicy, Saga, SagaId, Status, StepState,
     Turning, Verdict, apply, wanted,
 };
 use uuid::Uuid;
@@ -72,6 +72,7 @@ fn explore(shapes: &[Shape], run: RunPolicy, counts: &mut Counts) {
     let first = Saga::accept(
         SagaId(Uuid::from_u128(1)),
         plan(shapes, run, COMPENSATE),
+        BTreeSet::new(),
         START_MS,
     );
     check_state(&first, &|| format!("\n{first:?}"));
@@ -122,29 +123,41 @@ fn key(saga: &Saga) -> Vec<u32> {
         None => 0,
         Some(Turning::Failure { .. }) => 1,
         Some(Turning::Cancel { .. }) => 2,
+        Some(Turning::Rollback { .. }) => 3,
     };
     let abandoned = saga.status == Status::Abandoned;
     let mut key = vec![
         u32::from(abandoned),
         turning,
+        u32::from(saga.paused.is_some()),
         u32::from(saga.pivot_passed),
         saga.takeovers,
     ];
     key.extend(saga.steps.iter().map(|state| match state {
         StepState::Pending => 0,
         StepState::RunStuck { .. } => 1,
+        StepState::RunSkipped { .. } => 2,
         StepState::Running(work) => 100 + work.attempt,
         StepState::Ran(run) => 10 + verdict(run),
         StepState::Undoing { run, .. } => 20 + verdict(run),
         StepState::UndoStuck { run, .. } => 30 + verdict(run),
+        StepState::UndoSkipped { run, .. } => 50 + verdict(run),
         StepState::Undone { run } => 40 + verdict(run),
     }));
     key
 }
 
-/// A scheduler that carries out every want, calls ending as `end` says, always comes to a status that needs nothing more.
+/// Once it is released, a scheduler that carries out every want, calls ending as `end` says, always comes to a status that needs nothing more.
 fn comes_to_rest(saga: &Saga, end: fn(Phase) -> (Outcome, bool)) {
     let mut saga = saga.clone();
+    if saga.paused.is_some() {
+        let released = Event::Released { hold: Hold::All };
+        saga = canonical(
+            apply(&saga, released, on_time())
+                .expect("a paused saga has not ended")
+                .0,
+        );
+    }
     // A step takes at most two attempts and one undo.
     for _ in 0..4 * saga.steps.len() + 1 {
         let Some(want) = wanted(&saga).pop() else {

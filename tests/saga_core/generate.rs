@@ -1,5 +1,7 @@
 //! Random lives of random plans of up to eight steps: the core and the naive model tell the same story.
 
+use std::collections::BTreeSet;
+
 use arcadia::saga::{
     CallEnd, CompensatePolicy, Event, Failure, Json, MAX_TAKEOVERS, Moment, Outcome, RunEnd, RunPolicy, Saga,
     SagaId, Status, StepState, Turning, Verdict, apply,
@@ -59,7 +61,12 @@ fn live(dice: &mut Dice, seen: &mut Seen) {
     let start_ms = 1_700_000_000_000;
     let mut model = Model::new(&plan, start_ms);
     let mut expected = model.picture();
-    let mut saga = Saga::accept(SagaId(Uuid::from_u128(1)), plan.clone(), start_ms);
+    let mut saga = Saga::accept(
+        SagaId(Uuid::from_u128(1)),
+        plan.clone(),
+        BTreeSet::new(),
+        start_ms,
+    );
     let mut now_ms = start_ms;
     compare(&saga, &expected, &model, now_ms);
     for number in 0..dice.below(MAX_EVENTS) {
@@ -128,7 +135,7 @@ fn picture(saga: &Saga) -> Picture {
         status: saga.status,
         turned_by: saga.turning.as_ref().map(|turning| match turning {
             Turning::Failure { step, .. } => Some(*step),
-            Turning::Cancel { .. } => None,
+            Turning::Cancel { .. } | Turning::Rollback { .. } => None,
         }),
         pivot_passed: saga.pivot_passed,
         steps: saga.steps.iter().map(doing).collect(),
@@ -151,6 +158,9 @@ fn doing(state: &StepState) -> Doing {
         StepState::Undoing { run, work } => Doing::Undoes(ending(run), phase(work)),
         StepState::UndoStuck { run, .. } => Doing::UndoStuck(ending(run)),
         StepState::Undone { run } => Doing::Undone(ending(run)),
+        StepState::RunSkipped { .. } | StepState::UndoSkipped { .. } => {
+            unreachable!("nothing is skipped in these lives")
+        }
     }
 }
 

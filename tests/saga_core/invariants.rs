@@ -1,7 +1,7 @@
 //! What holds of every transition, whatever the plan.
 
 use arcadia::saga::{
-    Command, Event, IllegalEvent, Phase, RunEnd, Saga, Status, StepState, Turning, Verdict, wanted,
+    Command, Event, IllegalEvent, Phase, Plan, RunEnd, Saga, Status, StepState, Turning, Verdict, wanted,
 };
 
 /// Panics, naming what is broken, unless `before` may become `after` by `event`.
@@ -16,17 +16,19 @@ pub fn check_transition(before: &Saga, event: &Event, after: &Saga, commands: &[
         "revision{}",
         seen()
     );
-    assert_eq!(
-        (after.id, &after.plan),
-        (before.id, &before.plan),
-        "identity{}",
-        seen()
-    );
+    assert_eq!(after.id, before.id, "identity{}", seen());
+    check_plan(before, event, after, &seen);
+    let back_to_life = match event {
+        Event::RollbackRequested { .. } => before.status == Status::Completed,
+        Event::LateEffect { .. } => matches!(before.status, Status::Compensated | Status::Cancelled),
+        _ => false,
+    };
     assert!(
-        !before.status.is_final(),
+        !before.status.is_final() || back_to_life,
         "a saga that has ended changes no more{}",
         seen()
     );
+    check_pause(before, event, after, &seen);
     assert!(
         before.turning.is_none() || after.turning == before.turning,
         "it turns once{}",
@@ -59,13 +61,73 @@ pub fn check_transition(before: &Saga, event: &Event, after: &Saga, commands: &[
 fn takeovers(before: &Saga, event: &Event, after: &Saga) -> u32 {
     match event {
         _ if before.turning.is_none() && after.turning.is_some() => 0,
-        Event::RunReturned { .. } | Event::UndoReturned { .. } | Event::Retried => 0,
+        Event::RunReturned { .. }
+        | Event::UndoReturned { .. }
+        | Event::Retried
+        | Event::LateEffect { .. } => 0,
         Event::TakenOver { calling: true } if before.status != Status::NeedsAttention => before.takeovers + 1,
         Event::TakenOver { .. }
         | Event::RunSettled { .. }
         | Event::PivotPassed { .. }
         | Event::CancelRequested { .. }
+        | Event::RollbackRequested { .. }
+        | Event::Held { .. }
+        | Event::Released { .. }
+        | Event::Skipped { .. }
+        | Event::Repinned { .. }
         | Event::Abandoned => before.takeovers,
+    }
+}
+
+/// What a saga is pinned to stays, but for the components of repinned steps.
+fn check_plan(before: &Saga, event: &Event, after: &Saga, seen: &dyn Fn() -> String) {
+    let mut expected = Plan::clone(&before.plan);
+    if let Event::Repinned { steps } = event {
+        for (step, component) in steps {
+            expected.steps[*step].component = component.clone();
+        }
+    }
+    assert_eq!(*after.plan, expected, "plan{}", seen());
+}
+
+/// Holds come and go by their own events only, and nothing begins under one.
+fn check_pause(before: &Saga, event: &Event, after: &Saga, seen: &dyn Fn() -> String) {
+    let holds = |saga: &Saga| {
+        saga.paused
+            .as_ref()
+            .map(|pause| pause.holds.clone())
+            .unwrap_or_default()
+    };
+    let mut expected = holds(before);
+    match event {
+        Event::Held { hold } => drop(expected.insert(hold.clone())),
+        Event::Released { hold } => drop(expected.remove(hold)),
+        _ => {}
+    }
+    if after.status.is_final() {
+        expected.clear();
+    }
+    assert_eq!(holds(after), expected, "holds{}", seen());
+    assert_ne!(
+        after.paused.as_ref().map(|pause| pause.holds.len()),
+        Some(0),
+        "{}",
+        seen()
+    );
+    for (old, new) in before.steps.iter().zip(&after.steps) {
+        let begins = matches!(
+            (old, new),
+            (StepState::Pending, StepState::Running(_))
+                | (
+                    StepState::Ran(_) | StepState::Running(_),
+                    StepState::Undoing { .. } | StepState::Undone { .. }
+                )
+        );
+        assert!(
+            !begins || after.paused.is_none(),
+            "it begins while paused{}",
+            seen()
+        );
     }
 }
 
@@ -97,7 +159,9 @@ pub fn check_state(saga: &Saga, seen: &dyn Fn() -> String) {
     );
     match &saga.turning {
         Some(Turning::Cancel { .. }) => assert_ne!(saga.status, Status::Compensated, "cancelled{}", seen()),
-        Some(Turning::Failure { .. }) => assert_ne!(saga.status, Status::Cancelled, "compensated{}", seen()),
+        Some(Turning::Failure { .. } | Turning::Rollback { .. }) => {
+            assert_ne!(saga.status, Status::Cancelled, "compensated{}", seen());
+        }
         None => assert_ne!(
             saga.status,
             Status::Compensating,
@@ -113,27 +177,29 @@ pub fn check_state(saga: &Saga, seen: &dyn Fn() -> String) {
     if saga.status != Status::Abandoned {
         assert_eq!(
             saga.status == Status::NeedsAttention,
-            stuck && !working,
+            stuck && !working && !waits_for_release(saga),
             "it needs a person when, and only when, something is stuck and nothing else goes on{}",
             seen()
         );
     }
     let rests = saga.status.is_final() || saga.status == Status::NeedsAttention;
-    assert_eq!(
-        rests,
-        wanted(saga).is_empty(),
-        "it rests, or wants something{}",
-        seen()
-    );
+    if saga.paused.is_none() {
+        assert_eq!(
+            rests,
+            wanted(saga).is_empty(),
+            "it rests, or wants something{}",
+            seen()
+        );
+    } else {
+        let is_call = |want: &Command| matches!(want, Command::Call { .. });
+        assert!(!wanted(saga).iter().any(is_call), "called while paused{}", seen());
+    }
     assert!(!rests || !working, "nothing works at rest{}", seen());
     for (step, state) in saga.steps.iter().enumerate() {
         let plan = &saga.plan.steps[step];
-        let before_done = plan
-            .after
-            .iter()
-            .all(|&before| succeeded_once(&saga.steps[before]));
+        let before_done = plan.after.iter().all(|&before| lets_on(&saga.steps[before]));
         assert!(
-            *state == StepState::Pending || before_done,
+            *state == StepState::Pending || before_done || turned,
             "step {step} began too early{}",
             seen()
         );
@@ -143,14 +209,32 @@ pub fn check_state(saga: &Saga, seen: &dyn Fn() -> String) {
             "step {step} is undone without need{}",
             seen()
         );
-        if undo || matches!(state, StepState::Undone { .. }) {
-            let free = saga
-                .plan
-                .behind(step)
-                .all(|behind| matches!(saga.steps[behind], StepState::Pending | StepState::Undone { .. }));
-            assert!(free, "step {step} is undone before what stands on it{}", seen());
-        }
     }
+}
+
+/// What may begin as soon as nothing holds the saga.
+fn waits_for_release(saga: &Saga) -> bool {
+    saga.steps.iter().enumerate().any(|(step, state)| match state {
+        StepState::Pending => {
+            saga.turning.is_none()
+                && saga.plan.steps[step]
+                    .after
+                    .iter()
+                    .all(|&before| lets_on(&saga.steps[before]))
+        }
+        StepState::Ran(_) => saga.turning.is_some() && nothing_stands_on(saga, step),
+        _ => false,
+    })
+}
+
+fn nothing_stands_on(saga: &Saga, step: usize) -> bool {
+    let gone = |state: &StepState| {
+        matches!(
+            state,
+            StepState::Pending | StepState::Undone { .. } | StepState::UndoSkipped { .. }
+        )
+    };
+    saga.plan.behind(step).all(|behind| gone(&saga.steps[behind]))
 }
 
 fn check_step(before: &Saga, after: &Saga, step: usize, seen: &dyn Fn() -> String) {
@@ -165,13 +249,26 @@ fn check_step(before: &Saga, after: &Saga, step: usize, seen: &dyn Fn() -> Strin
             seen()
         );
     }
+    let undo_begins = matches!(new, StepState::Undoing { .. } | StepState::Undone { .. })
+        && matches!(
+            old,
+            StepState::Running(_)
+                | StepState::Ran(_)
+                | StepState::RunStuck { .. }
+                | StepState::RunSkipped { .. }
+        );
+    assert!(
+        !undo_begins || nothing_stands_on(after, step),
+        "step {step} is undone before what stands on it{}",
+        seen()
+    );
     let legal = match (old, new) {
         (StepState::Pending, StepState::Running(_))
         | (StepState::Running(_), StepState::Running(_) | StepState::RunStuck { .. })
-        | (StepState::RunStuck { .. }, StepState::Running(_)) => true,
+        | (StepState::RunStuck { .. }, StepState::Running(_) | StepState::RunSkipped { .. }) => true,
         // The undo may begin in the same transition in which the call ends.
         (
-            StepState::Running(_) | StepState::RunStuck { .. },
+            StepState::Running(_) | StepState::RunStuck { .. } | StepState::RunSkipped { .. },
             StepState::Ran(_) | StepState::Undoing { .. } | StepState::Undone { .. },
         ) => true,
         (StepState::Ran(run), StepState::Undoing { run: kept, .. } | StepState::Undone { run: kept })
@@ -181,7 +278,11 @@ fn check_step(before: &Saga, after: &Saga, step: usize, seen: &dyn Fn() -> Strin
             | StepState::UndoStuck { run: kept, .. }
             | StepState::Undone { run: kept },
         )
-        | (StepState::UndoStuck { run, .. }, StepState::Undoing { run: kept, .. }) => run == kept,
+        | (
+            StepState::UndoStuck { run, .. },
+            StepState::Undoing { run: kept, .. } | StepState::UndoSkipped { run: kept, .. },
+        )
+        | (StepState::Undone { run }, StepState::Undoing { run: kept, .. }) => run == kept,
         _ => false,
     };
     assert!(legal, "step {step} jumps{}", seen());
@@ -297,6 +398,41 @@ pub fn expected_refusal(saga: &Saga, event: &Event) -> Option<IllegalEvent> {
         }
         Event::CancelRequested { .. } if ended => Some(IllegalEvent::Ended),
         Event::CancelRequested { .. } => saga.pivot_passed.then_some(IllegalEvent::PivotPassed),
+        Event::RollbackRequested { .. } => match saga.status {
+            Status::Completed => saga.pivot_passed.then_some(IllegalEvent::PivotPassed),
+            _ if ended => Some(IllegalEvent::Ended),
+            _ => saga.turning.is_none().then_some(IllegalEvent::NotCompleted),
+        },
+        Event::Held { .. } | Event::Released { .. } => ended.then_some(IllegalEvent::Ended),
+        Event::Skipped { .. } if saga.status != Status::NeedsAttention => Some(IllegalEvent::NotStuck),
+        Event::Skipped { step } if *step >= saga.steps.len() => out_of_place,
+        Event::Skipped { step } => {
+            let stuck =
+                |state: &StepState| matches!(state, StepState::RunStuck { .. } | StepState::UndoStuck { .. });
+            (!step_is(*step, stuck)).then_some(IllegalEvent::NotStuck)
+        }
+        Event::Repinned { .. } if ended => Some(IllegalEvent::Ended),
+        Event::Repinned { steps } => steps.iter().find_map(|(step, _)| match saga.steps.get(*step) {
+            None => out_of_place,
+            Some(StepState::Pending) => saga.turning.is_some().then_some(IllegalEvent::StepOver),
+            Some(state @ StepState::Ran(_)) => {
+                (succeeded(state) && saga.turning.is_none()).then_some(IllegalEvent::StepOver)
+            }
+            Some(StepState::RunSkipped { .. } | StepState::UndoSkipped { .. } | StepState::Undone { .. }) => {
+                Some(IllegalEvent::StepOver)
+            }
+            Some(_) => None,
+        }),
+        Event::LateEffect { step } => {
+            let undone = step_is(*step, |state| matches!(state, StepState::Undone { .. }));
+            if undone && saga.status == Status::Abandoned {
+                Some(IllegalEvent::Ended)
+            } else if undone && saga.plan.steps[*step].compensated {
+                None
+            } else {
+                out_of_place
+            }
+        }
         Event::Retried | Event::Abandoned => {
             (saga.status != Status::NeedsAttention).then_some(IllegalEvent::NotStuck)
         }
@@ -314,13 +450,7 @@ fn succeeded(state: &StepState) -> bool {
     )
 }
 
-/// Succeeded, whatever became of it later.
-fn succeeded_once(state: &StepState) -> bool {
-    match state {
-        StepState::Ran(run)
-        | StepState::Undoing { run, .. }
-        | StepState::UndoStuck { run, .. }
-        | StepState::Undone { run } => matches!(run.verdict, Verdict::Succeeded(_)),
-        StepState::Pending | StepState::Running(_) | StepState::RunStuck { .. } => false,
-    }
+/// Steps behind it may go on.
+fn lets_on(state: &StepState) -> bool {
+    succeeded(state) || matches!(state, StepState::RunSkipped { .. })
 }

@@ -112,6 +112,12 @@ impl<'a> Model<'a> {
             Event::CancelRequested { .. } => !ended && !picture.pivot_passed,
             Event::Retried | Event::Abandoned => picture.status == Status::NeedsAttention,
             Event::TakenOver { .. } => !ended,
+            Event::RollbackRequested { .. }
+            | Event::Held { .. }
+            | Event::Released { .. }
+            | Event::Skipped { .. }
+            | Event::Repinned { .. }
+            | Event::LateEffect { .. } => unreachable!("not in these lives"),
         }
     }
 

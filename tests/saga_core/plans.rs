@@ -15,11 +15,7 @@ pub struct Shape {
 pub fn plan(shapes: &[Shape], run: RunPolicy, compensate: CompensatePolicy) -> Arc<Plan> {
     let steps = shapes.iter().enumerate().map(|(index, shape)| PlanStep {
         name: format!("step-{index}"),
-        component: ComponentRef {
-            name: "any".to_owned(),
-            version: "1.0.0".to_owned(),
-            digest: "0".repeat(64),
-        },
+        component: component(),
         params: Json::trusted("{}"),
         scope: String::new(),
         after: shape.after.clone(),
@@ -33,6 +29,15 @@ pub fn plan(shapes: &[Shape], run: RunPolicy, compensate: CompensatePolicy) -> A
         kind: Kind::Test,
         steps: steps.collect(),
     })
+}
+
+/// What every step is pinned to.
+pub fn component() -> ComponentRef {
+    ComponentRef {
+        name: "any".to_owned(),
+        version: "1.0.0".to_owned(),
+        digest: "0".repeat(64),
+    }
 }
 
 /// Steps that come before `step`, directly or not.

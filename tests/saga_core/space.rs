@@ -1,9 +1,13 @@
 //! The finite space behind small plans: states up to what the core never looks at, and every event in every flavour.
 
+use std::sync::Arc;
+
 use arcadia::saga::{
-    CallEnd, CompensatePolicy, Event, Failure, Json, MAX_TAKEOVERS, Moment, Outcome, RunEnd, RunPolicy, Saga,
-    StepState, Turning, Verdict, Work,
+    CallEnd, CompensatePolicy, ComponentRef, Event, Failure, Hold, Json, MAX_TAKEOVERS, Moment, Outcome,
+    RunEnd, RunPolicy, Saga, StepState, Turning, Verdict, Work,
 };
+
+use super::plans::component;
 
 pub const START_MS: i64 = 1_000_000;
 const TOTAL_MS: u64 = 50_000;
@@ -68,40 +72,64 @@ pub fn outcomes() -> Vec<CallEnd> {
     ]
 }
 
-/// Every event, for every step and for one that isn't there, on time and late.
+/// Another version of what every step here is pinned to.
+fn other_component() -> ComponentRef {
+    ComponentRef {
+        version: "2.0.0".to_owned(),
+        ..component()
+    }
+}
+
+/// Every event, for every step and for one that isn't there; on time, and late where a deadline could matter.
 pub fn every_event(steps: usize) -> Vec<(Event, Moment)> {
-    let mut events = vec![
+    let asked = || ("ada".to_owned(), None);
+    let (actor, reason) = asked();
+    let mut timeless = vec![
         Event::Retried,
         Event::Abandoned,
         Event::TakenOver { calling: false },
         Event::TakenOver { calling: true },
-        Event::CancelRequested {
-            actor: "ada".to_owned(),
-            reason: None,
-        },
+        Event::CancelRequested { actor, reason },
+        Event::Held { hold: Hold::All },
+        Event::Released { hold: Hold::Saga },
     ];
+    let (actor, reason) = asked();
+    timeless.push(Event::RollbackRequested { actor, reason });
+    let mut timed = vec![Event::Released { hold: Hold::All }];
     for step in 0..=steps {
-        events.push(Event::RunSettled { step });
-        events.push(Event::PivotPassed { step });
+        timeless.push(Event::RunSettled { step });
+        timeless.push(Event::PivotPassed { step });
+        timeless.push(Event::Skipped { step });
+        timeless.push(Event::LateEffect { step });
+        timeless.push(Event::Repinned {
+            steps: vec![(step, other_component())],
+        });
         for end in outcomes() {
-            events.push(Event::RunReturned {
+            timed.push(Event::RunReturned {
                 step,
                 end: end.clone(),
             });
-            events.push(Event::UndoReturned { step, end });
+            timed.push(Event::UndoReturned { step, end });
         }
     }
-    events
+    let on_time_only = timeless.into_iter().map(|event| (event, on_time()));
+    let both = timed
         .into_iter()
-        .flat_map(|event| [(event.clone(), on_time()), (event, late())])
-        .collect()
+        .flat_map(|event| [(event.clone(), on_time()), (event, late())]);
+    on_time_only.chain(both).collect()
 }
 
 /// The same state with everything set aside that the core carries along but never decides by: the age of phases (every
-/// event is tried both on time and late), texts, outputs and saved states, poll counts, attempts of `compensate`, and
+/// event is tried both on time and late), texts, outputs, saved states and component versions, the age of a pause, poll counts, attempts of `compensate`, and
 /// takeovers between the first and the last that is put up with.
 pub fn canonical(mut saga: Saga) -> Saga {
     saga.revision = 1;
+    for step in &mut Arc::make_mut(&mut saga.plan).steps {
+        step.component = component();
+    }
+    if let Some(pause) = &mut saga.paused {
+        pause.since_ms = START_MS;
+    }
     saga.takeovers = match saga.takeovers {
         0 => 0,
         1..=MAX_TAKEOVERS => MAX_TAKEOVERS,
@@ -112,10 +140,15 @@ pub fn canonical(mut saga: Saga) -> Saga {
         code.clear();
         message.clear();
     }
+    let turned = saga.turning.is_some();
     for state in &mut saga.steps {
         match state {
             StepState::Running(work) => *work = begun(work.attempt),
             StepState::RunStuck {
+                failure: known,
+                saved,
+            }
+            | StepState::RunSkipped {
                 failure: known,
                 saved,
             } => {
@@ -123,14 +156,23 @@ pub fn canonical(mut saga: Saga) -> Saga {
                 *saved = None;
             }
             StepState::Undoing { run, work } => {
-                *run = ended(run);
+                *run = ended();
                 *work = begun(1);
             }
-            StepState::UndoStuck { run, failure: known } => {
-                *run = ended(run);
+            StepState::UndoStuck { run, failure: known } | StepState::UndoSkipped { run, failure: known } => {
+                *run = ended();
                 *known = failure();
             }
-            StepState::Ran(run) | StepState::Undone { run } => *run = ended(run),
+            StepState::Ran(run) if turned => *run = ended(),
+            StepState::Undone { run } => *run = ended(),
+            StepState::Ran(run) => {
+                // Before the turning a step's run has ended in success or not at all.
+                assert!(matches!(run.verdict, Verdict::Succeeded(_)), "{run:?}");
+                *run = RunEnd {
+                    verdict: Verdict::Succeeded(Json::trusted("1")),
+                    saved: None,
+                };
+            }
             StepState::Pending => {}
         }
     }
@@ -144,11 +186,10 @@ fn begun(attempt: u32) -> Work {
     }
 }
 
-fn ended(run: &RunEnd) -> RunEnd {
-    let verdict = match &run.verdict {
-        Verdict::Succeeded(_) => Verdict::Succeeded(Json::trusted("1")),
-        Verdict::Failed(_) => Verdict::Failed(failure()),
-        Verdict::Unfinished => Verdict::Unfinished,
-    };
-    RunEnd { verdict, saved: None }
+/// How the run ended that is to be undone: `compensate` is told, the core doesn't ask.
+fn ended() -> RunEnd {
+    RunEnd {
+        verdict: Verdict::Unfinished,
+        saved: None,
+    }
 }

@@ -1,7 +1,7 @@
 //! The sentences of the crash contract, one by one. What only a reopened file can show is in `sqlite`.
 
 use arcadia::{
-    saga::{Answer, AnswerVerdict, Phase, SagaId, Status, Writes},
+    saga::{Answer, AnswerVerdict, ComponentRef, Event, Hold, Phase, Saga, SagaId, Status, Writes},
     store::{Applied, Change, Checkpoint, Fence, HostId, Idempotency, RecordIntent},
 };
 use uuid::Uuid;
@@ -229,6 +229,60 @@ on_every_store! {
         assert_eq!(store.store.load(start.id).await.unwrap().unwrap().fence, fence);
         let applied = store.one(Change::Advance(Box::new(advance(&start, done(0), fence)))).await;
         assert_eq!(applied, Applied::Done);
+    }
+
+    a_saga_that_has_ended_is_claimed_and_no_other(store) {
+        let next_host = HostId(Uuid::from_u128(0xB));
+        let open = store.start(1).await;
+        store.store.claim_ended(open.id, next_host).await.unwrap();
+        assert_eq!(store.store.load(open.id).await.unwrap().unwrap().fence, store.fence());
+        let mut ended = store.start(2).await;
+        for step in 0..3 {
+            ended = store.go(&ended, done(step)).await;
+        }
+        store.store.claim_ended(ended.id, store.fence().owner).await.unwrap();
+        assert_eq!(store.store.load(ended.id).await.unwrap().unwrap().fence, store.fence());
+        store.store.claim_ended(ended.id, next_host).await.unwrap();
+        let fence = Fence { owner: next_host, number: 2 };
+        assert_eq!(store.store.load(ended.id).await.unwrap().unwrap().fence, fence);
+        let rollback = || Event::RollbackRequested { actor: "ann".to_owned(), reason: None };
+        let late = store.one(Change::Advance(Box::new(advance(&ended, rollback(), store.fence())))).await;
+        assert_eq!(late, Applied::Fenced);
+        let back = advance(&ended, rollback(), fence);
+        let expected = Saga::clone(&back.saga);
+        assert_eq!(store.one(Change::Advance(Box::new(back))).await, Applied::Done);
+        assert_eq!(store.store.load(ended.id).await.unwrap().unwrap().saga, expected);
+        assert!(store.store.saga(ended.id).await.unwrap().unwrap().ended_ms.is_none());
+    }
+
+    a_paused_saga_is_never_due_and_comes_back_paused(store) {
+        let start = store.start(1).await;
+        let held = store.go(&start, Event::Held { hold: Hold::Service("digitalocean".to_owned()) }).await;
+        let loaded = store.store.load(start.id).await.unwrap().unwrap().saga;
+        assert_eq!(loaded, held);
+        let owner = store.fence().owner;
+        assert_eq!(store.store.due(owner, i64::MAX, 10).await.unwrap(), []);
+        let released = Event::Released { hold: Hold::Service("digitalocean".to_owned()) };
+        store.go(&held, released).await;
+        assert_eq!(store.store.due(owner, i64::MAX, 10).await.unwrap().len(), 1);
+    }
+
+    a_repinned_saga_comes_back_with_its_new_plan_and_the_old_one_stays(store) {
+        let start = store.start(1).await;
+        let component = ComponentRef {
+            version: "2.0.0".to_owned(),
+            digest: "f".repeat(64),
+            ..start.plan.steps[1].component.clone()
+        };
+        let repinned = store.go(&start, Event::Repinned { steps: vec![(1, component.clone())] }).await;
+        let loaded = store.store.load(start.id).await.unwrap().unwrap().saga;
+        assert_eq!(loaded, repinned);
+        assert_eq!(loaded.plan.steps[1].component, component);
+        for plan in [&start.plan, &repinned.plan] {
+            assert_eq!(store.store.plan(&plan.digest()).await.unwrap().as_ref(), Some(plan));
+        }
+        let row = store.store.saga(start.id).await.unwrap().unwrap();
+        assert_eq!(row.plan_digest, repinned.plan.digest());
     }
 
     a_change_that_names_a_step_outside_of_the_plan_fails(store) {

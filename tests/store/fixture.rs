@@ -1,6 +1,6 @@
 //! Stores to test, and sagas to put into them.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{collections::BTreeSet, path::PathBuf, sync::Arc};
 
 use arcadia::{
     saga::{
@@ -150,7 +150,7 @@ pub fn plan() -> Arc<Plan> {
 }
 
 pub fn saga(number: u128, plan: Arc<Plan>) -> Saga {
-    Saga::accept(SagaId(Uuid::from_u128(number)), plan, T0)
+    Saga::accept(SagaId(Uuid::from_u128(number)), plan, BTreeSet::new(), T0)
 }
 
 pub fn accept(saga: &Saga, fence: Fence) -> Accept {
@@ -193,6 +193,7 @@ pub fn advance(saga: &Saga, event: Event, fence: Fence) -> Advance {
     Advance {
         fence,
         from_revision: saga.revision,
+        repinned: (next.plan != saga.plan).then(|| Arc::from(next.plan.digest())),
         saga: Arc::new(next),
         changed_steps,
         writes: None,

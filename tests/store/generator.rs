@@ -7,8 +7,9 @@ use std::{
 
 use arcadia::{
     saga::{
-        Answer, AnswerVerdict, CallEnd, CloudResource, Event, Failure, InventoryWrite, Moment, Outcome,
-        Phase, Plan, RecordedResponse, ResourceKey, Saga, SagaId, StepState, Writes, apply,
+        Answer, AnswerVerdict, CallEnd, CloudResource, ComponentRef, Event, Failure, Hold, InventoryWrite,
+        Moment, Outcome, Phase, Plan, RecordedResponse, ResourceKey, Saga, SagaId, Status, StepState, Writes,
+        apply,
     },
     store::{
         Accept, Advance, Change, Checkpoint, Fence, HostId, Idempotency, NewEvent, NewFinding, RecordIntent,
@@ -188,6 +189,7 @@ impl Generator {
         let advance = Advance {
             fence,
             from_revision,
+            repinned: (next.plan != before.plan).then(|| Arc::from(next.plan.digest())),
             saga: Arc::new(next.clone()),
             changed_steps,
             writes: self.dice.percent(50).then(|| (step, phase, self.writes())),
@@ -234,11 +236,36 @@ impl Generator {
             (_, 2) => Event::Abandoned,
             (_, 3) => Event::TakenOver { calling: true },
             (_, 4) => Event::PivotPassed { step },
+            (_, 5) => self.rare_event(saga, step),
             (StepState::Undoing { .. }, _) => Event::UndoReturned { step, end },
-            (_, 5) => Event::RunSettled { step },
+            (_, 6) => Event::RunSettled { step },
             _ => Event::RunReturned { step, end },
         };
         (event, step)
+    }
+
+    /// What is legal in few states: rare in every life, and met in many.
+    fn rare_event(&mut self, saga: &Saga, step: usize) -> Event {
+        let hold = self
+            .dice
+            .pick(&[Hold::Saga, Hold::All, Hold::Service("digitalocean".to_owned())]);
+        let component = ComponentRef {
+            digest: format!("{:064x}", self.tick),
+            ..saga.plan.steps[step].component.clone()
+        };
+        match (saga.status, self.dice.below(4)) {
+            (Status::Completed, _) => Event::RollbackRequested {
+                actor: "ann".to_owned(),
+                reason: None,
+            },
+            (Status::Compensated | Status::Cancelled, _) => Event::LateEffect { step },
+            (Status::NeedsAttention, 0 | 1) => Event::Skipped { step },
+            (_, 0) => Event::Held { hold },
+            (_, 1 | 2) => Event::Released { hold },
+            _ => Event::Repinned {
+                steps: vec![(step, component)],
+            },
+        }
     }
 
     fn outcome(&mut self) -> Outcome {

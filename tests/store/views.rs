@@ -52,6 +52,7 @@ on_every_store! {
             cancel_requested: false,
             pivot_passed: false,
             turning: None,
+            paused: None,
             deployment_id: None,
             triggered_by: "test".to_owned(),
             inputs: json(r#"{"droplet_name": "web-1"}"#),

@@ -54,6 +54,10 @@ impl Store for Counting {
         self.inner.open_host(host).await
     }
 
+    async fn claim_ended(&self, saga: SagaId, host: HostId) -> Result<(), StoreError> {
+        self.inner.claim_ended(saga, host).await
+    }
+
     async fn heartbeat(&self, host: HostId, calling: &[SagaId]) -> Result<(), StoreError> {
         self.inner.heartbeat(host, calling).await
     }

@@ -67,6 +67,8 @@ impl From<VerbError> for Problem {
                     IllegalEvent::PivotPassed => Code::PivotPassed,
                     IllegalEvent::Ended => Code::AlreadyEnded,
                     IllegalEvent::NotStuck => Code::NotStuck,
+                    IllegalEvent::NotCompleted => Code::NotCompleted,
+                    IllegalEvent::StepOver => Code::StepOver,
                     IllegalEvent::Turned | IllegalEvent::OutOfPlace => Code::NotNow,
                 };
                 Problem::new(code, reason.to_string())

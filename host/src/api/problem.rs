@@ -57,6 +57,8 @@ table! {
     PivotPassed => 409, "pivot-passed", "the saga can't go back any more";
     AlreadyEnded => 409, "already-ended", "the saga has ended";
     NotStuck => 409, "not-stuck", "nothing is stuck in this saga";
+    NotCompleted => 409, "not-completed", "the saga has not completed";
+    StepOver => 409, "step-over", "the step has nothing left to call";
     NotNow => 409, "not-now", "the saga is not where this fits";
     BodyTooLarge => 413, "body-too-large", "the body is larger than the limit";
     UnsupportedMediaType => 415, "unsupported-media-type", "the body has another type than expected";

@@ -87,6 +87,7 @@ fn turned(saga: SagaId, turning: &Json, plan: Option<&Plan>) -> Result<Turned, P
             message,
         },
         Turning::Cancel { actor, reason } => Turned::Cancel { actor, reason },
+        Turning::Rollback { actor, reason } => Turned::Rollback { actor, reason },
     })
 }
 

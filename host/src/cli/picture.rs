@@ -89,7 +89,7 @@ impl Picture {
     fn why(&self) -> String {
         match &self.saga.turning {
             Some(Turned::Failure { step, code, message }) => format!("{step} failed: {message} ({code})"),
-            Some(Turned::Cancel { actor, reason }) => match reason {
+            Some(Turned::Cancel { actor, reason } | Turned::Rollback { actor, reason }) => match reason {
                 Some(reason) => format!("{actor} asked for it: {reason}"),
                 None => format!("{actor} asked for it"),
             },

@@ -134,6 +134,7 @@ impl Engine {
             } else {
                 Vec::new()
             },
+            repinned: (after.plan != before.plan).then(|| Arc::from(after.plan.digest())),
             saga: after.clone(),
             writes: with.writes,
             free_keys,
@@ -314,7 +315,9 @@ pub fn stuck_failure(state: &StepState) -> Option<&Failure> {
         StepState::Pending
         | StepState::Running(_)
         | StepState::Ran(_)
+        | StepState::RunSkipped { .. }
         | StepState::Undoing { .. }
+        | StepState::UndoSkipped { .. }
         | StepState::Undone { .. } => None,
     }
 }

@@ -6,8 +6,11 @@
 //! | `step-again`, `undo-again` | `{"polls","progress"}`; only when the progress says something new |
 //! | `step-retry`, `undo-retry` | `{"attempt","failure"}`: the attempt to come |
 //! | `step-done`, `step-unfinished`, `undo-begun`, `undo-done` | `{}` |
-//! | `step-failed`, `step-stuck`, `undo-stuck` | `{"failure"}` |
-//! | `cancel-requested`, `retry-requested`, `abandon-requested` | `{"reason"}` |
+//! | `step-failed`, `step-stuck`, `undo-stuck`, `step-skipped`, `undo-skipped` | `{"failure"}` |
+//! | `cancel-requested`, `rollback-requested`, `retry-requested`, `skip-requested`, `abandon-requested` | `{"reason"}` |
+//! | `paused`, `resumed` | `{"hold","reason"}`: as `saga::Hold` |
+//! | `repin-requested` | `{"version","digest","reason"}`: one per step, the component that it has from here on |
+//! | `late-effect` | `{"reason"}`: what has shown up |
 //! | `pivot-passed`, `taken-over` | `{}` |
 //! | `turned` | the cause, as `saga::Turning` |
 //! | `completed`, `compensating`, `compensated`, `cancelled`, `needs-attention`, `abandoned`, `running` | `{}`: the saga's new status |
@@ -56,7 +59,39 @@ pub fn events(before: &Saga, after: &Saga, event: &Event, asked: &Asked) -> Vec<
         Event::CancelRequested { .. } => {
             tell("cancel-requested", None, None, json!({ "reason": asked.reason }))
         }
+        Event::RollbackRequested { .. } => tell(
+            "rollback-requested",
+            None,
+            None,
+            json!({ "reason": asked.reason }),
+        ),
+        Event::Held { hold } => {
+            let detail = json!({ "hold": hold, "reason": asked.reason });
+            tell("paused", None, None, detail);
+        }
+        Event::Released { hold } => {
+            let detail = json!({ "hold": hold, "reason": asked.reason });
+            tell("resumed", None, None, detail);
+        }
         Event::Retried => tell("retry-requested", None, None, json!({ "reason": asked.reason })),
+        Event::Skipped { step } => tell(
+            "skip-requested",
+            Some(*step),
+            None,
+            json!({ "reason": asked.reason }),
+        ),
+        Event::Repinned { steps } => {
+            for (step, component) in steps {
+                let detail = json!({
+                    "version": component.version, "digest": component.digest, "reason": asked.reason
+                });
+                tell("repin-requested", Some(*step), None, detail);
+            }
+        }
+        Event::LateEffect { step } => {
+            let detail = json!({ "reason": asked.reason });
+            tell("late-effect", Some(*step), Some(Phase::Compensate), detail);
+        }
         Event::Abandoned => tell("abandon-requested", None, None, json!({ "reason": asked.reason })),
         Event::TakenOver { .. } => tell("taken-over", None, None, json!({})),
         Event::PivotPassed { step } => tell("pivot-passed", Some(*step), Some(Phase::Run), json!({})),
@@ -102,6 +137,7 @@ fn run_events(step: StepIndex, old: &StepState, new: &StepState, tell: &mut Tell
             again_or_retry(old, new, ["step-again", "step-retry"], &mut tell)
         }
         (_, StepState::RunStuck { failure, .. }) => tell("step-stuck", json!({ "failure": failure })),
+        (_, StepState::RunSkipped { failure, .. }) => tell("step-skipped", json!({ "failure": failure })),
         (
             StepState::Running(_),
             StepState::Ran(run) | StepState::Undoing { run, .. } | StepState::Undone { run },
@@ -129,6 +165,7 @@ fn undo_events(step: StepIndex, old: &StepState, new: &StepState, tell: &mut Tel
         (_, StepState::Undoing { .. }) => tell("undo-begun", json!({})),
         (_, StepState::Undone { .. }) => tell("undo-done", json!({})),
         (_, StepState::UndoStuck { failure, .. }) => tell("undo-stuck", json!({ "failure": failure })),
+        (_, StepState::UndoSkipped { failure, .. }) => tell("undo-skipped", json!({ "failure": failure })),
         _ => {}
     }
 }

@@ -1,6 +1,6 @@
 //! Accepting a saga: 202 is said only when it is durable.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use super::{
     Engine, history,
@@ -30,7 +30,7 @@ impl Engine {
             .resolve(&request.plan, &request.params, &request.inputs)?;
         let now_ms = self.store.now_ms();
         let id = SagaId(uuid::Uuid::now_v7());
-        let saga = Arc::new(Saga::accept(id, resolved.plan.clone(), now_ms));
+        let saga = Arc::new(Saga::accept(id, resolved.plan.clone(), BTreeSet::new(), now_ms));
         let header = Header {
             deployment_id: request.deployment_id,
             triggered_by: request.triggered_by,

@@ -2,7 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Failure, Json, Status, plan::StepIndex};
+use super::{
+    Failure, Json, Status,
+    plan::{ComponentRef, StepIndex},
+    state::Hold,
+};
 
 /// The two functions of a step component.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -60,8 +64,33 @@ pub enum Event {
         actor: String,
         reason: Option<String>,
     },
+    /// An operator takes back a saga that has completed.
+    RollbackRequested {
+        actor: String,
+        reason: Option<String>,
+    },
+    /// Nothing begins until this hold, and every other one, is released.
+    Held {
+        hold: Hold,
+    },
+    Released {
+        hold: Hold,
+    },
     /// An operator begins what is stuck anew.
     Retried,
+    /// An operator lets the saga go on without a step that is stuck.
+    Skipped {
+        step: StepIndex,
+    },
+    /// An operator gives steps another version of their component, for the calls to come. Whether the journal, the parameters
+    /// and the grants allow it was checked before.
+    Repinned {
+        steps: Vec<(StepIndex, ComponentRef)>,
+    },
+    /// Something of this step has shown up after its undo was done.
+    LateEffect {
+        step: StepIndex,
+    },
     /// An operator gives up on what is stuck.
     Abandoned,
     /// A host found this saga owned by a dead one. `calling`: that host had a call of it in progress.
@@ -126,6 +155,10 @@ pub enum IllegalEvent {
     Ended,
     #[error("nothing is stuck in this saga: the verb is for sagas that need attention")]
     NotStuck,
+    #[error("the saga has not completed: cancel it instead")]
+    NotCompleted,
+    #[error("the step has nothing left to call")]
+    StepOver,
     #[error("the saga goes back: its steps start nothing new")]
     Turned,
     #[error("the event does not fit the step's state")]

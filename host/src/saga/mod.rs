@@ -33,5 +33,5 @@ pub use plan::{
     CompensatePolicy, ComponentRef, DefinitionRef, Kind, MAX_STEPS, Plan, PlanStep, RunPolicy, StepIndex,
 };
 pub use retry::{AGAIN_MAX_MS, AGAIN_MIN_MS};
-pub use state::{Failure, RunEnd, Saga, Status, StepState, Turning, Verdict, Work};
+pub use state::{Failure, Hold, Pause, RunEnd, Saga, Status, StepState, Turning, Verdict, Work};
 pub use writes::{CloudResource, InventoryWrite, ResourceKey, Writes};

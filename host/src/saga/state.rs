@@ -5,7 +5,7 @@
 //! no crash can tell them apart. What a step did to the world is no state either: the journal of mutating requests is the
 //! only witness of that, and is asked when `compensate` is called.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
@@ -21,6 +21,8 @@ pub struct Saga {
     pub status: Status,
     /// Set by the one event after which the saga only goes back; never unset.
     pub turning: Option<Turning>,
+    /// Nothing of it begins, and no clock of it runs, for as long as anything holds it.
+    pub paused: Option<Pause>,
     /// A pivot may have taken effect: nothing goes back over it.
     pub pivot_passed: bool,
     /// Takeovers in a row that found a call of this saga on the dead host, without progress in between.
@@ -79,6 +81,29 @@ impl Status {
     }
 }
 
+/// What holds a saga, and since when. Calls that were in progress come to their end, and what they bring is kept.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pause {
+    /// When the first hold came, milliseconds since the Unix epoch, by the database's clock.
+    pub since_ms: i64,
+    /// Never empty.
+    pub holds: BTreeSet<Hold>,
+}
+
+/// One reason for a pause. Each is lifted by itself; the saga goes on when the last one is.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Hold {
+    /// This saga was paused.
+    Saga,
+    /// Every saga of its definition was.
+    Definition,
+    /// Every saga was.
+    All,
+    /// A service that one of its steps may call was.
+    Service(String),
+}
+
 /// Why a saga goes back.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "cause", rename_all = "kebab-case")]
@@ -93,6 +118,11 @@ pub enum Turning {
         actor: String,
         reason: Option<String>,
     },
+    /// It had completed.
+    Rollback {
+        actor: String,
+        reason: Option<String>,
+    },
 }
 
 /// | state | may `run` have been called? | what comes next |
@@ -101,9 +131,11 @@ pub enum Turning {
 /// | `Running` | yes | a call at `work.wake_ms`; once the saga has turned, only the end of a call |
 /// | `Ran` | yes, and it ended | nothing, or the undo |
 /// | `RunStuck` | yes | an operator |
+/// | `RunSkipped` | yes | nothing, or the undo; steps behind it go on as if it were done |
 /// | `Undoing` | yes | a call of `compensate` at `work.wake_ms` |
 /// | `UndoStuck` | yes | an operator |
-/// | `Undone` | yes | nothing |
+/// | `UndoSkipped` | yes | nothing: what is left of it is a finding |
+/// | `Undone` | yes | nothing, or the undo once more when something of it shows up late |
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StepState {
     Pending,
@@ -114,11 +146,21 @@ pub enum StepState {
         failure: Failure,
         saved: Option<Json>,
     },
+    /// An operator let the saga go on without it.
+    RunSkipped {
+        failure: Failure,
+        saved: Option<Json>,
+    },
     Undoing {
         run: RunEnd,
         work: Work,
     },
     UndoStuck {
+        run: RunEnd,
+        failure: Failure,
+    },
+    /// An operator let the saga go on without its undo.
+    UndoSkipped {
         run: RunEnd,
         failure: Failure,
     },
@@ -194,13 +236,17 @@ impl Failure {
 }
 
 impl Saga {
-    /// A saga as it is accepted: the steps that wait for nothing may be called at once.
-    pub fn accept(id: SagaId, plan: Arc<Plan>, now_ms: i64) -> Saga {
+    /// A saga as it is accepted: the steps that wait for nothing may be called at once, unless something holds it.
+    pub fn accept(id: SagaId, plan: Arc<Plan>, holds: BTreeSet<Hold>, now_ms: i64) -> Saga {
+        let paused = (!holds.is_empty()).then_some(Pause {
+            since_ms: now_ms,
+            holds,
+        });
         let steps = plan
             .steps
             .iter()
             .map(|step| {
-                if step.after.is_empty() {
+                if step.after.is_empty() && paused.is_none() {
                     StepState::Running(Work::begin(now_ms))
                 } else {
                     StepState::Pending
@@ -212,6 +258,7 @@ impl Saga {
             plan,
             status: Status::Running,
             turning: None,
+            paused,
             pivot_passed: false,
             takeovers: 0,
             revision: 1,
@@ -231,6 +278,8 @@ impl Saga {
             StepState::Pending
             | StepState::Running(_)
             | StepState::RunStuck { .. }
+            | StepState::RunSkipped { .. }
+            | StepState::UndoSkipped { .. }
             | StepState::Undone { .. } => None,
         }
     }

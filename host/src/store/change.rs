@@ -76,6 +76,8 @@ pub struct Advance {
     /// Revision of the state that `saga` was made from.
     pub from_revision: u64,
     pub saga: Arc<Saga>,
+    /// Digest of its plan, when it is another one from here on.
+    pub repinned: Option<Arc<str>>,
     /// Steps whose state differs from the one before.
     pub changed_steps: Vec<StepIndex>,
     /// Whose writes these are (its scope is the plan's), when a call ended.

@@ -81,6 +81,10 @@ pub trait Store: Send + Sync + 'static {
     /// last heartbeat. Open journal records whose exchange had not ended count as ended now.
     async fn open_host(&self, host: HostId) -> Result<Takeover, StoreError>;
 
+    /// Makes `host` the owner of a saga that has ended, and raises its fence, unless it owns it already. Nothing happens to
+    /// one that has not ended, or is not there.
+    async fn claim_ended(&self, saga: SagaId, host: HostId) -> Result<(), StoreError>;
+
     /// Tells that the host lives, and for which sagas it has a call in progress.
     async fn heartbeat(&self, host: HostId, calling: &[SagaId]) -> Result<(), StoreError>;
 

@@ -6,8 +6,10 @@
 //! | `Running` | `running` | |
 //! | `Ran` | `succeeded`, `failed` or `unfinished` | |
 //! | `RunStuck` | `stuck` | |
+//! | `RunSkipped` | `skipped` | |
 //! | `Undoing` | as `Ran` | `running` |
 //! | `UndoStuck` | as `Ran` | `stuck` |
+//! | `UndoSkipped` | as `Ran` | `skipped` |
 //! | `Undone` | as `Ran` | `done` |
 //!
 //! Attempts, polls and the beginning are kept for people after a phase has ended, although the state no longer carries
@@ -16,13 +18,16 @@
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::StepRow;
-use crate::saga::{Failure, Json, Phase, RunEnd, Saga, Status, StepIndex, StepState, Turning, Verdict, Work};
+use crate::saga::{
+    self, Command, Failure, Json, Phase, RunEnd, Saga, StepIndex, StepState, Turning, Verdict, Work,
+};
 
 const RUNNING: &str = "running";
 const SUCCEEDED: &str = "succeeded";
 const FAILED: &str = "failed";
 const UNFINISHED: &str = "unfinished";
 const STUCK: &str = "stuck";
+const SKIPPED: &str = "skipped";
 const DONE: &str = "done";
 
 /// Rows of a step that has come to its present state at `at_ms`.
@@ -33,11 +38,14 @@ pub(super) fn rows_of(saga: &Saga, step: StepIndex, at_ms: i64) -> Vec<StepRow> 
         StepState::Pending => Vec::new(),
         StepState::Running(work) => vec![with_work(row(Phase::Run, RUNNING), work)],
         StepState::Ran(run) => vec![with_end(row(Phase::Run, SUCCEEDED), run)],
-        StepState::RunStuck { failure, saved } => {
-            let mut stuck = with_failure(row(Phase::Run, STUCK), failure);
-            stuck.saved = saved.clone();
-            vec![stuck]
-        }
+        StepState::RunStuck { failure, saved } => vec![StepRow {
+            saved: saved.clone(),
+            ..with_failure(row(Phase::Run, STUCK), failure)
+        }],
+        StepState::RunSkipped { failure, saved } => vec![StepRow {
+            saved: saved.clone(),
+            ..with_failure(row(Phase::Run, SKIPPED), failure)
+        }],
         StepState::Undoing { run, work } => vec![
             with_end(row(Phase::Run, SUCCEEDED), run),
             with_work(row(Phase::Compensate, RUNNING), work),
@@ -45,6 +53,10 @@ pub(super) fn rows_of(saga: &Saga, step: StepIndex, at_ms: i64) -> Vec<StepRow> 
         StepState::UndoStuck { run, failure } => vec![
             with_end(row(Phase::Run, SUCCEEDED), run),
             with_failure(row(Phase::Compensate, STUCK), failure),
+        ],
+        StepState::UndoSkipped { run, failure } => vec![
+            with_end(row(Phase::Run, SUCCEEDED), run),
+            with_failure(row(Phase::Compensate, SKIPPED), failure),
         ],
         StepState::Undone { run } => vec![
             with_end(row(Phase::Run, SUCCEEDED), run),
@@ -67,6 +79,10 @@ pub(super) fn state_of(run: Option<&StepRow>, compensate: Option<&StepRow>) -> R
             failure: failure_of(run)?,
             saved: run.saved.clone(),
         }),
+        (SKIPPED, None) => Ok(StepState::RunSkipped {
+            failure: failure_of(run)?,
+            saved: run.saved.clone(),
+        }),
         (_, None) => Ok(StepState::Ran(end_of(run)?)),
         (_, Some(undo)) => {
             let run = end_of(run)?;
@@ -76,6 +92,10 @@ pub(super) fn state_of(run: Option<&StepRow>, compensate: Option<&StepRow>) -> R
                     work: work_of(undo)?,
                 }),
                 STUCK => Ok(StepState::UndoStuck {
+                    run,
+                    failure: failure_of(undo)?,
+                }),
+                SKIPPED => Ok(StepState::UndoSkipped {
                     run,
                     failure: failure_of(undo)?,
                 }),
@@ -198,6 +218,7 @@ pub(super) fn read<T: DeserializeOwned>(json: &Json) -> Result<T, String> {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(super) struct Summary {
     pub turning: Option<Json>,
+    pub paused: Option<Json>,
     pub cancel_requested: bool,
     pub ended: bool,
     /// The soonest wish of its steps; none when nothing is to be done.
@@ -219,12 +240,15 @@ impl Summary {
             | StepState::Running(_)
             | StepState::Ran(_)
             | StepState::RunStuck { .. }
+            | StepState::RunSkipped { .. }
             | StepState::Undoing { .. }
-            | StepState::UndoStuck { .. } => false,
+            | StepState::UndoStuck { .. }
+            | StepState::UndoSkipped { .. } => false,
         };
         let done = saga.steps.iter().filter(counts).count();
         Summary {
             turning: saga.turning.as_ref().map(Json::of),
+            paused: saga.paused.as_ref().map(Json::of),
             cancel_requested: matches!(saga.turning, Some(Turning::Cancel { .. })),
             ended: saga.status.is_final(),
             wake_ms: wake_ms(saga),
@@ -234,30 +258,27 @@ impl Summary {
 }
 
 fn wake_ms(saga: &Saga) -> Option<i64> {
-    match saga.status {
-        Status::Running | Status::Compensating => {}
-        Status::Completed
-        | Status::Compensated
-        | Status::Cancelled
-        | Status::NeedsAttention
-        | Status::Abandoned => return None,
-    }
-    saga.steps
-        .iter()
-        .filter_map(|state| match state {
-            StepState::Running(work) | StepState::Undoing { work, .. } => Some(work.wake_ms),
+    let wake_ms = |command: Command| match command {
+        Command::Call { not_before_ms, .. } => Some(not_before_ms),
+        Command::Settle { step } => match &saga.steps[step] {
+            StepState::Running(work) => Some(work.wake_ms),
             StepState::Pending
             | StepState::Ran(_)
             | StepState::RunStuck { .. }
+            | StepState::RunSkipped { .. }
+            | StepState::Undoing { .. }
             | StepState::UndoStuck { .. }
+            | StepState::UndoSkipped { .. }
             | StepState::Undone { .. } => None,
-        })
-        .min()
+        },
+        Command::FreeKeys { .. } | Command::Rest(_) => None,
+    };
+    saga::wanted(saga).into_iter().filter_map(wake_ms).min()
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
+    use std::{collections::BTreeSet, sync::Arc};
 
     use uuid::Uuid;
 
@@ -285,7 +306,7 @@ mod tests {
             kind: Kind::Test,
             steps: vec![step],
         };
-        let mut saga = Saga::accept(SagaId(Uuid::from_u128(1)), Arc::new(plan), 5);
+        let mut saga = Saga::accept(SagaId(Uuid::from_u128(1)), Arc::new(plan), BTreeSet::new(), 5);
         saga.steps[0] = state;
         saga
     }
@@ -314,6 +335,10 @@ mod tests {
                 failure: failure.clone(),
                 saved: saved.clone(),
             });
+            states.push(StepState::RunSkipped {
+                failure: failure.clone(),
+                saved: saved.clone(),
+            });
             let verdicts = [
                 Verdict::Succeeded(Json::trusted("null")),
                 Verdict::Failed(failure.clone()),
@@ -330,6 +355,10 @@ mod tests {
                     work: work.clone(),
                 });
                 states.push(StepState::UndoStuck {
+                    run: run.clone(),
+                    failure: plain.clone(),
+                });
+                states.push(StepState::UndoSkipped {
                     run: run.clone(),
                     failure: plain.clone(),
                 });

@@ -92,6 +92,8 @@ pub struct SagaRow {
     pub pivot_passed: bool,
     /// Why it goes back, as JSON (`saga::Turning`).
     pub turning: Option<Json>,
+    /// What holds it, as JSON (`saga::Pause`).
+    pub paused: Option<Json>,
     pub deployment_id: Option<String>,
     pub triggered_by: String,
     pub inputs: Json,
@@ -110,7 +112,7 @@ pub struct StepRow {
     pub step: usize,
     pub name: String,
     pub phase: Phase,
-    /// `running | succeeded | failed | unfinished | stuck` for run, `running | done | stuck` for compensate.
+    /// `running | succeeded | failed | unfinished | stuck | skipped` for run, `running | done | stuck | skipped` for compensate.
     pub state: String,
     pub attempt: u32,
     pub polls: u32,

@@ -154,6 +154,11 @@ pub enum Turned {
         actor: String,
         reason: Option<String>,
     },
+    /// It had completed, and was taken back.
+    Rollback {
+        actor: String,
+        reason: Option<String>,
+    },
 }
 
 /// Who did what.

@@ -1,6 +1,6 @@
 //! How the end of a call changes its step, and what is tried again.
 
-use super::{refuse_at_rest, step_of, turn};
+use super::{pause::elapsed_ms, refuse_at_rest, step_of, turn};
 use crate::saga::{
     Json,
     event::{CallEnd, IllegalEvent, Moment, Outcome},
@@ -25,7 +25,7 @@ pub(super) fn run_returned(
         return Ok(());
     }
     let policy = saga.plan.steps[step].run;
-    let late = elapsed_ms(&work, moment.now_ms) >= policy.total_ms;
+    let late = elapsed_ms(saga, &work, moment.now_ms) >= policy.total_ms;
     match end.outcome {
         Outcome::Done(output) => {
             saga.steps[step] = StepState::Ran(RunEnd {
@@ -133,7 +133,7 @@ pub(super) fn undo_returned(
     refuse_at_rest(saga)?;
     saga.takeovers = 0;
     let policy = saga.plan.steps[step].compensate;
-    let late = elapsed_ms(&work, moment.now_ms) >= policy.total_ms;
+    let late = elapsed_ms(saga, &work, moment.now_ms) >= policy.total_ms;
     let wait = |attempt| {
         backoff_ms(
             policy.backoff_base_ms,
@@ -297,10 +297,6 @@ fn retrying(
 fn wake(work: &Work, wait_ms: u64, total_ms: u64, now_ms: i64) -> i64 {
     let end_ms = work.began_ms.saturating_add_unsigned(total_ms);
     now_ms.saturating_add_unsigned(wait_ms).min(end_ms).max(now_ms)
-}
-
-fn elapsed_ms(work: &Work, now_ms: i64) -> u64 {
-    u64::try_from(now_ms.saturating_sub(work.began_ms)).unwrap_or(0)
 }
 
 fn overdue(phase: &str, total_ms: u64) -> Failure {

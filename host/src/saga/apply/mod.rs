@@ -13,16 +13,25 @@
 //! | … permanent | | `UndoStuck` | `needs-attention` once nothing else can go on |
 //! | `PivotPassed` | step `Running`, a pivot, saga not turned | | no way back |
 //! | `CancelRequested` | not ended, not past a pivot | | turns; changes nothing when it has turned already |
+//! | `RollbackRequested` | `completed`, not past a pivot | | turns; changes nothing while it goes back |
+//! | `Held`, `Released` | not ended | | paused until the last hold is released; then clocks go on where they stood |
 //! | `Retried` | `needs-attention` | `RunStuck` → `Running`, `UndoStuck` → `Undoing`, begun anew | goes on |
+//! | `Skipped` | `needs-attention`, step stuck | `RunSkipped`, `UndoSkipped` | goes on; ends `abandoned` |
+//! | `Repinned` | not ended, steps with a call to come | other component | |
+//! | `LateEffect` | turned, not `abandoned`, step `Undone` | `Undoing`, begun anew | `compensating` |
 //! | `Abandoned` | `needs-attention` | | `abandoned` |
 //! | `TakenOver` | not ended | over [`MAX_TAKEOVERS`] in a row: what works becomes stuck | `needs-attention` |
 //!
 //! Every other pair is an [`IllegalEvent`], and the state stays as it is.
 //!
 //! **Who is undone**: every step that may have been called, in reverse order of dependency: a step once all steps behind it
-//! that were started are undone. A `Pending` step was certainly never called and is skipped.
+//! that were started are undone. A `Pending` step was certainly never called and is passed over.
+//!
+//! **While paused** no step begins, forward or back, and nothing is called; calls in progress come to their end. Time stands
+//! still for deadlines: a pause uses up none. A saga that ends is held by nothing any more.
 
 mod call;
+mod pause;
 mod verb;
 
 use super::{
@@ -31,8 +40,9 @@ use super::{
     state::{RunEnd, Saga, Status, StepState, Turning, Verdict, Work},
 };
 use call::{run_returned, run_settled, undo_returned};
+use pause::{hold, release};
 pub use verb::MAX_TAKEOVERS;
-use verb::{abandon, cancel, pivot_passed, retry, taken_over};
+use verb::{abandon, cancel, late_effect, pivot_passed, repin, retry, roll_back, skip, taken_over};
 
 /// The next state, and what is wanted now that wasn't wanted before.
 pub fn apply(saga: &Saga, event: Event, moment: Moment) -> Result<(Saga, Vec<Command>), IllegalEvent> {
@@ -46,7 +56,15 @@ pub fn apply(saga: &Saga, event: Event, moment: Moment) -> Result<(Saga, Vec<Com
         Event::CancelRequested { actor, reason } => {
             cancel(&mut next, Turning::Cancel { actor, reason }, moment)?
         }
+        Event::RollbackRequested { actor, reason } => {
+            roll_back(&mut next, Turning::Rollback { actor, reason }, moment)?
+        }
+        Event::Held { hold: by } => hold(&mut next, by, moment.now_ms)?,
+        Event::Released { hold: by } => release(&mut next, &by, moment.now_ms)?,
         Event::Retried => retry(&mut next, moment, &mut commands)?,
+        Event::Skipped { step } => skip(&mut next, step)?,
+        Event::Repinned { steps } => repin(&mut next, steps)?,
+        Event::LateEffect { step } => late_effect(&mut next, step, moment.now_ms)?,
         Event::Abandoned => abandon(&mut next)?,
         Event::TakenOver { calling } => taken_over(&mut next, calling)?,
     }
@@ -83,6 +101,7 @@ pub fn wanted(saga: &Saga) -> Vec<Command> {
     for (step, state) in saga.steps.iter().enumerate() {
         match state {
             StepState::Running(_) if turned => commands.push(Command::Settle { step }),
+            StepState::Running(_) | StepState::Undoing { .. } if saga.paused.is_some() => {}
             StepState::Running(work) => {
                 commands.push(Command::Call {
                     step,
@@ -100,7 +119,9 @@ pub fn wanted(saga: &Saga) -> Vec<Command> {
             StepState::Pending
             | StepState::Ran(_)
             | StepState::RunStuck { .. }
+            | StepState::RunSkipped { .. }
             | StepState::UndoStuck { .. }
+            | StepState::UndoSkipped { .. }
             | StepState::Undone { .. } => {}
         }
     }
@@ -110,70 +131,88 @@ pub fn wanted(saga: &Saga) -> Vec<Command> {
 /// What follows from the state alone: starts what is ready, forward or back, and settles the saga's status.
 fn advance(saga: &mut Saga, now_ms: i64) {
     if saga.status.is_final() {
+        release_ended(saga);
         return;
     }
-    if saga.turning.is_none() {
-        start_ready(saga, now_ms);
-    } else {
-        undo_ready(saga, now_ms);
+    if saga.paused.is_none() {
+        // Steps without compensation are undone without a call, which may free the next: until nothing is ready.
+        loop {
+            let ready = ready(saga);
+            if ready.is_empty() {
+                break;
+            }
+            for step in ready {
+                begin(saga, step, now_ms);
+            }
+        }
     }
     saga.status = settled_status(saga);
+    release_ended(saga);
 }
 
-fn start_ready(saga: &mut Saga, now_ms: i64) {
-    let plan = saga.plan.clone();
-    for step in 0..saga.steps.len() {
-        let ready = saga.steps[step] == StepState::Pending
-            && plan
-                .before(step)
-                .iter()
-                .all(|&before| is_done(&saga.steps[before]));
-        if ready {
-            saga.steps[step] = StepState::Running(Work::begin(now_ms));
-        }
+/// Nothing holds what has ended: if it comes back to life, it is held by what holds others then.
+fn release_ended(saga: &mut Saga) {
+    if saga.status.is_final() {
+        saga.paused = None;
     }
 }
 
-/// Steps without compensation are undone without a call, which may free the next: until nothing changes.
-fn undo_ready(saga: &mut Saga, now_ms: i64) {
-    let plan = saga.plan.clone();
-    let mut changed = true;
-    while changed {
-        changed = false;
-        for step in 0..saga.steps.len() {
-            let StepState::Ran(run) = &saga.steps[step] else {
-                continue;
-            };
-            let free = plan
-                .behind(step)
-                .all(|behind| matches!(saga.steps[behind], StepState::Pending | StepState::Undone { .. }));
-            if !free {
-                continue;
-            }
-            let run = run.clone();
-            saga.steps[step] = if plan.steps[step].compensated {
-                StepState::Undoing {
-                    run,
-                    work: Work::begin(now_ms),
-                }
-            } else {
-                StepState::Undone { run }
-            };
-            changed = true;
+/// The steps that wait for nothing any more: for their run, or once the saga has turned for their undo.
+fn ready(saga: &Saga) -> Vec<StepIndex> {
+    let (plan, steps) = (&saga.plan, &saga.steps);
+    let is_ready = |step: &StepIndex| match &steps[*step] {
+        StepState::Pending => {
+            saga.turning.is_none() && plan.before(*step).iter().all(|&before| lets_on(&steps[before]))
         }
-    }
+        StepState::Ran(_) => {
+            saga.turning.is_some() && plan.behind(*step).all(|behind| lets_back(&steps[behind]))
+        }
+        StepState::Running(_)
+        | StepState::RunStuck { .. }
+        | StepState::RunSkipped { .. }
+        | StepState::Undoing { .. }
+        | StepState::UndoStuck { .. }
+        | StepState::UndoSkipped { .. }
+        | StepState::Undone { .. } => false,
+    };
+    (0..steps.len()).filter(is_ready).collect()
+}
+
+fn begin(saga: &mut Saga, step: StepIndex, now_ms: i64) {
+    let work = Work::begin(now_ms);
+    saga.steps[step] = match saga.steps[step].clone() {
+        StepState::Pending => StepState::Running(work),
+        StepState::Ran(run) if saga.plan.steps[step].compensated => StepState::Undoing { run, work },
+        StepState::Ran(run) => StepState::Undone { run },
+        begun @ (StepState::Running(_)
+        | StepState::RunStuck { .. }
+        | StepState::RunSkipped { .. }
+        | StepState::Undoing { .. }
+        | StepState::UndoStuck { .. }
+        | StepState::UndoSkipped { .. }
+        | StepState::Undone { .. }) => begun,
+    };
 }
 
 fn settled_status(saga: &Saga) -> Status {
     let any = |wanted: fn(&StepState) -> bool| saga.steps.iter().any(wanted);
     let stuck = any(|state| matches!(state, StepState::RunStuck { .. } | StepState::UndoStuck { .. }));
     let working = any(|state| matches!(state, StepState::Running(_) | StepState::Undoing { .. }));
+    // Something is still ready only while the saga is paused.
+    let goes_on = working || !ready(saga).is_empty();
+    let skipped = any(|state| {
+        matches!(
+            state,
+            StepState::RunSkipped { .. } | StepState::UndoSkipped { .. }
+        )
+    });
     match &saga.turning {
-        _ if stuck && !working => Status::NeedsAttention,
-        None if saga.steps.iter().all(is_done) => Status::Completed,
-        None => Status::Running,
-        Some(_) if stuck || working => Status::Compensating,
-        Some(Turning::Failure { .. }) => Status::Compensated,
+        _ if stuck && !goes_on => Status::NeedsAttention,
+        None if stuck || goes_on => Status::Running,
+        Some(_) if stuck || goes_on => Status::Compensating,
+        _ if skipped => Status::Abandoned,
+        None => Status::Completed,
+        Some(Turning::Failure { .. } | Turning::Rollback { .. }) => Status::Compensated,
         Some(Turning::Cancel { .. }) => Status::Cancelled,
     }
 }
@@ -186,7 +225,7 @@ fn turn(saga: &mut Saga, turning: Turning, now_ms: i64) {
     saga.takeovers = 0;
     for state in &mut saga.steps {
         match state {
-            StepState::RunStuck { saved, .. } => {
+            StepState::RunStuck { saved, .. } | StepState::RunSkipped { saved, .. } => {
                 *state = StepState::Ran(RunEnd {
                     verdict: Verdict::Unfinished,
                     saved: saved.take(),
@@ -197,19 +236,38 @@ fn turn(saga: &mut Saga, turning: Turning, now_ms: i64) {
             | StepState::Ran(_)
             | StepState::Undoing { .. }
             | StepState::UndoStuck { .. }
+            | StepState::UndoSkipped { .. }
             | StepState::Undone { .. } => {}
         }
     }
 }
 
-fn is_done(state: &StepState) -> bool {
-    matches!(
-        state,
-        StepState::Ran(RunEnd {
-            verdict: Verdict::Succeeded(_),
-            ..
-        })
-    )
+/// Steps behind one in this state may start.
+fn lets_on(state: &StepState) -> bool {
+    match state {
+        StepState::Ran(run) => matches!(run.verdict, Verdict::Succeeded(_)),
+        StepState::RunSkipped { .. } => true,
+        StepState::Pending
+        | StepState::Running(_)
+        | StepState::RunStuck { .. }
+        | StepState::Undoing { .. }
+        | StepState::UndoStuck { .. }
+        | StepState::UndoSkipped { .. }
+        | StepState::Undone { .. } => false,
+    }
+}
+
+/// Steps before one in this state may be undone.
+fn lets_back(state: &StepState) -> bool {
+    match state {
+        StepState::Pending | StepState::UndoSkipped { .. } | StepState::Undone { .. } => true,
+        StepState::Running(_)
+        | StepState::Ran(_)
+        | StepState::RunStuck { .. }
+        | StepState::RunSkipped { .. }
+        | StepState::Undoing { .. }
+        | StepState::UndoStuck { .. } => false,
+    }
 }
 
 fn step_of(saga: &Saga, step: StepIndex) -> Result<&StepState, IllegalEvent> {

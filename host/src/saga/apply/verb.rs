@@ -1,10 +1,12 @@
 //! What is not the end of a call: the passing of a pivot, what operators ask, and the death of hosts.
 
+use std::sync::Arc;
+
 use super::{refuse_at_rest, step_of, turn};
 use crate::saga::{
     event::{Command, IllegalEvent, Moment, Phase},
-    plan::StepIndex,
-    state::{Failure, Saga, Status, StepState, Turning, Work},
+    plan::{ComponentRef, StepIndex},
+    state::{Failure, RunEnd, Saga, Status, StepState, Turning, Verdict, Work},
 };
 
 /// More takeovers than this in a row, each with a call of the saga on the dead host: the saga is taken for the killer.
@@ -39,6 +41,88 @@ pub(super) fn cancel(saga: &mut Saga, turning: Turning, moment: Moment) -> Resul
     Ok(())
 }
 
+pub(super) fn roll_back(saga: &mut Saga, turning: Turning, moment: Moment) -> Result<(), IllegalEvent> {
+    match saga.status {
+        Status::Completed if saga.pivot_passed => Err(IllegalEvent::PivotPassed),
+        Status::Completed => {
+            saga.status = Status::Compensating;
+            turn(saga, turning, moment.now_ms);
+            Ok(())
+        }
+        Status::Compensated | Status::Cancelled | Status::Abandoned => Err(IllegalEvent::Ended),
+        Status::Running | Status::Compensating | Status::NeedsAttention if saga.turning.is_some() => Ok(()),
+        Status::Running | Status::Compensating | Status::NeedsAttention => Err(IllegalEvent::NotCompleted),
+    }
+}
+
+pub(super) fn skip(saga: &mut Saga, step: StepIndex) -> Result<(), IllegalEvent> {
+    refuse_unless_stuck(saga)?;
+    saga.steps[step] = match step_of(saga, step)?.clone() {
+        StepState::RunStuck { failure, saved } => StepState::RunSkipped { failure, saved },
+        StepState::UndoStuck { run, failure } => StepState::UndoSkipped { run, failure },
+        StepState::Pending
+        | StepState::Running(_)
+        | StepState::Ran(_)
+        | StepState::RunSkipped { .. }
+        | StepState::Undoing { .. }
+        | StepState::UndoSkipped { .. }
+        | StepState::Undone { .. } => return Err(IllegalEvent::NotStuck),
+    };
+    Ok(())
+}
+
+/// All or none. Only the component is another one: what it was asked to promise (compensation, pivot) stays in the plan.
+pub(super) fn repin(saga: &mut Saga, steps: Vec<(StepIndex, ComponentRef)>) -> Result<(), IllegalEvent> {
+    if saga.status.is_final() {
+        return Err(IllegalEvent::Ended);
+    }
+    for (step, component) in &steps {
+        let has_a_call_to_come = match step_of(saga, *step)? {
+            StepState::Pending => saga.turning.is_none(),
+            StepState::Ran(RunEnd {
+                verdict: Verdict::Succeeded(_),
+                ..
+            }) => saga.turning.is_some(),
+            StepState::Running(_)
+            | StepState::Ran(_)
+            | StepState::RunStuck { .. }
+            | StepState::Undoing { .. }
+            | StepState::UndoStuck { .. } => true,
+            StepState::RunSkipped { .. } | StepState::UndoSkipped { .. } | StepState::Undone { .. } => false,
+        };
+        if !has_a_call_to_come {
+            return Err(IllegalEvent::StepOver);
+        }
+        if saga.plan.steps[*step].component.name != component.name {
+            return Err(IllegalEvent::OutOfPlace);
+        }
+    }
+    let plan = Arc::make_mut(&mut saga.plan);
+    for (step, component) in steps {
+        plan.steps[step].component = component;
+    }
+    Ok(())
+}
+
+pub(super) fn late_effect(saga: &mut Saga, step: StepIndex, now_ms: i64) -> Result<(), IllegalEvent> {
+    let StepState::Undone { run } = step_of(saga, step)?.clone() else {
+        return Err(IllegalEvent::OutOfPlace);
+    };
+    if saga.status == Status::Abandoned {
+        return Err(IllegalEvent::Ended);
+    }
+    if !saga.plan.steps[step].compensated {
+        return Err(IllegalEvent::OutOfPlace);
+    }
+    saga.steps[step] = StepState::Undoing {
+        run,
+        work: Work::begin(now_ms),
+    };
+    saga.status = Status::Compensating;
+    saga.takeovers = 0;
+    Ok(())
+}
+
 pub(super) fn retry(
     saga: &mut Saga,
     moment: Moment,
@@ -67,7 +151,9 @@ pub(super) fn retry(
             StepState::Pending
             | StepState::Running(_)
             | StepState::Ran(_)
+            | StepState::RunSkipped { .. }
             | StepState::Undoing { .. }
+            | StepState::UndoSkipped { .. }
             | StepState::Undone { .. } => {}
         }
     }
@@ -122,7 +208,9 @@ pub(super) fn taken_over(saga: &mut Saga, calling: bool) -> Result<(), IllegalEv
             | StepState::Pending
             | StepState::Ran(_)
             | StepState::RunStuck { .. }
+            | StepState::RunSkipped { .. }
             | StepState::UndoStuck { .. }
+            | StepState::UndoSkipped { .. }
             | StepState::Undone { .. } => {}
         }
     }

@@ -1,5 +1,7 @@
 //! Changes in the model: each is decided first and then carried out, so that a refused one leaves nothing.
 
+use std::sync::Arc;
+
 use super::{State, run::Run};
 use crate::{
     saga::{Answer, AnswerVerdict, Intent, JournalRecord, Phase, RecordState, SagaId, StepIndex},
@@ -55,6 +57,18 @@ impl State {
         takeover
     }
 
+    pub(super) fn claim_ended(&mut self, saga: SagaId, host: HostId) {
+        if let Some(run) = self.runs.get_mut(&saga)
+            && run.saga.status.is_final()
+            && run.fence.owner != host
+        {
+            run.fence = Fence {
+                owner: host,
+                number: run.fence.number + 1,
+            };
+        }
+    }
+
     fn owned(&mut self, saga: SagaId, fence: Fence) -> Option<&mut Run> {
         self.runs.get_mut(&saga).filter(|run| run.fence == fence)
     }
@@ -73,6 +87,8 @@ impl State {
         if self.runs.contains_key(&id) {
             return Applied::Failed(format!("saga {id} exists already"));
         }
+        self.plans
+            .insert(Arc::clone(&accept.plan_digest), Arc::clone(&accept.saga.plan));
         self.runs.insert(id, Run::accepted(accept));
         self.add_events(id, accept.header.created_ms, &accept.events);
         Applied::Done
@@ -94,6 +110,9 @@ impl State {
             return Applied::Failed("the intent is recorded already".to_owned());
         }
         run.saga = (*advance.saga).clone();
+        if let Some(digest) = &advance.repinned {
+            run.plan_digest = Arc::clone(digest);
+        }
         run.updated_ms = advance.at_ms;
         run.ended_ms = run.saga.status.is_final().then_some(advance.at_ms);
         for step in &advance.changed_steps {
@@ -122,6 +141,9 @@ impl State {
         }
         if let Some(intent) = &advance.intent {
             self.open_record(intent);
+        }
+        if let Some(digest) = &advance.repinned {
+            self.plans.insert(Arc::clone(digest), plan);
         }
         self.add_events(id, advance.at_ms, &advance.events);
         Applied::Done

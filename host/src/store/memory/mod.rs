@@ -33,6 +33,7 @@ pub struct MemoryStore {
 #[derive(Default)]
 struct State {
     runs: BTreeMap<SagaId, Run>,
+    plans: BTreeMap<Arc<str>, Arc<Plan>>,
     last_event: i64,
     logs: BTreeMap<SagaId, Vec<LogRow>>,
     last_log: i64,
@@ -88,6 +89,11 @@ impl Store for MemoryStore {
 
     async fn open_host(&self, host: HostId) -> Result<Takeover, StoreError> {
         Ok(self.state().take_over(host, self.now_ms()))
+    }
+
+    async fn claim_ended(&self, saga: SagaId, host: HostId) -> Result<(), StoreError> {
+        self.state().claim_ended(saga, host);
+        Ok(())
     }
 
     async fn heartbeat(&self, host: HostId, calling: &[SagaId]) -> Result<(), StoreError> {
@@ -305,9 +311,7 @@ impl Store for MemoryStore {
     }
 
     async fn plan(&self, digest: &str) -> Result<Option<Arc<Plan>>, StoreError> {
-        let state = self.state();
-        let run = state.runs.values().find(|run| &*run.plan_digest == digest);
-        Ok(run.map(|run| Arc::clone(&run.saga.plan)))
+        Ok(self.state().plans.get(digest).cloned())
     }
 
     async fn admin_token_hash(&self, if_missing: Option<&str>) -> Result<Option<String>, StoreError> {

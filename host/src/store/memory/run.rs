@@ -90,6 +90,7 @@ impl Run {
             cancel_requested: summary.cancel_requested,
             pivot_passed: self.saga.pivot_passed,
             turning: summary.turning,
+            paused: summary.paused,
             deployment_id: self.header.deployment_id.clone(),
             triggered_by: self.header.triggered_by.clone(),
             inputs: self.header.inputs.clone(),

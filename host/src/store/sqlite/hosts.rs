@@ -67,6 +67,23 @@ async fn take_over(
     })
 }
 
+pub(super) async fn claim_ended(
+    writer: &mut SqliteConnection,
+    saga: SagaId,
+    host: HostId,
+) -> Result<(), StoreError> {
+    sqlx::query(
+        "update saga_runs set owner = ?1, fence = fence + 1
+         where id = ?2 and owner <> ?1 and ended_ms is not null",
+    )
+    .bind(host.to_string())
+    .bind(saga.to_string())
+    .execute(writer)
+    .await
+    .map_err(commit_error)?;
+    Ok(())
+}
+
 pub(super) async fn heartbeat(
     writer: &mut SqliteConnection,
     host: HostId,

@@ -51,12 +51,14 @@ pub(super) async fn load(
     let rows = step_rows(&mut snapshot, id).await?;
     let steps = states(id, &plan, &rows)?;
     let turning = row.turning.as_ref().map(read).transpose();
+    let paused = row.paused.as_ref().map(read).transpose();
     let context = context(&mut snapshot, id).await?;
     let saga = Saga {
         id,
         plan,
         status: row.status,
         turning: turning.map_err(|reason| corrupt(id, reason))?,
+        paused: paused.map_err(|reason| corrupt(id, reason))?,
         pivot_passed: row.pivot_passed,
         takeovers: takeovers(&run).map_err(|error| error_of(id, error))?,
         revision: row.revision,

@@ -90,6 +90,12 @@ impl Store for SqliteStore {
         held.release(result)
     }
 
+    async fn claim_ended(&self, saga: SagaId, host: HostId) -> Result<(), StoreError> {
+        let mut held = self.writer.hold().await?;
+        let result = hosts::claim_ended(held.connection(), saga, host).await;
+        held.release(result)
+    }
+
     async fn heartbeat(&self, host: HostId, calling: &[SagaId]) -> Result<(), StoreError> {
         let mut held = self.writer.hold().await?;
         let result = hosts::heartbeat(held.connection(), host, calling, self.now_ms()).await;

@@ -95,6 +95,7 @@ pub(super) fn saga(row: &SqliteRow) -> Result<SagaRow, sqlx::Error> {
         cancel_requested: row.try_get("cancel_requested")?,
         pivot_passed: row.try_get("pivot_passed")?,
         turning: optional_json(row, "turning")?,
+        paused: optional_json(row, "paused")?,
         deployment_id: row.try_get("deployment_id")?,
         triggered_by: row.try_get("triggered_by")?,
         inputs: json(row, "inputs")?,

@@ -206,7 +206,8 @@ fn take_accept<'a>(ground: &Ground, plans: &Plans, accept: &'a Accept, rows: &mu
         return Applied::Failed(format!("saga {} exists already", saga.id));
     }
     if plans.kept(&accept.plan_digest).is_none() {
-        rows.plans.insert(&accept.plan_digest, PlanRow::new(accept));
+        let row = PlanRow::new(&accept.plan_digest, &saga.plan);
+        rows.plans.insert(&accept.plan_digest, row);
     }
     let at_ms = accept.header.created_ms;
     rows.runs.push(RunRow::new(accept, Summary::of(saga)));
@@ -234,8 +235,10 @@ fn take_advance<'a>(
     if !is_current {
         return Applied::Fenced;
     }
-    rows.advanced
-        .push(AdvancedRow::new(saga, Summary::of(saga), advance.at_ms));
+    if let Some(digest) = &advance.repinned {
+        rows.plans.insert(digest, PlanRow::new(digest, &saga.plan));
+    }
+    rows.advanced.push(AdvancedRow::new(advance, Summary::of(saga)));
     let mut changed = advance.changed_steps.clone();
     changed.sort_unstable();
     changed.dedup();

@@ -4,8 +4,8 @@ use serde::Serialize;
 
 use super::round::ByKey;
 use crate::{
-    saga::{Answer, AnswerVerdict, Intent, Json, Saga, SagaId},
-    store::{Accept, StepRow, rows::Summary},
+    saga::{Answer, AnswerVerdict, Intent, Json, Plan, Saga, SagaId},
+    store::{Accept, Advance, StepRow, rows::Summary},
 };
 
 /// Everything that a round writes but the inventory.
@@ -13,7 +13,7 @@ use crate::{
 pub(super) struct Rows<'a> {
     pub plans: ByKey<'a, PlanRow>,
     pub runs: Vec<RunRow<'a>>,
-    pub advanced: Vec<AdvancedRow>,
+    pub advanced: Vec<AdvancedRow<'a>>,
     pub steps: Vec<StepCells>,
     pub context: Vec<ContextRow<'a>>,
     pub removed: Vec<ContextRow<'a>>,
@@ -31,10 +31,10 @@ pub(super) struct PlanRow {
 }
 
 impl PlanRow {
-    pub(super) fn new(accept: &Accept) -> PlanRow {
+    pub(super) fn new(digest: &str, plan: &Plan) -> PlanRow {
         PlanRow {
-            digest: accept.plan_digest.to_string(),
-            body: Json::of(&*accept.saga.plan).as_str().to_owned(),
+            digest: digest.to_owned(),
+            body: Json::of(plan).as_str().to_owned(),
         }
     }
 }
@@ -48,6 +48,7 @@ pub(super) struct RunRow<'a> {
     plan_digest: &'a str,
     status: &'static str,
     turning: Option<String>,
+    paused: Option<String>,
     cancel_requested: bool,
     pivot_passed: bool,
     takeovers: u32,
@@ -79,6 +80,7 @@ impl<'a> RunRow<'a> {
             plan_digest: &accept.plan_digest,
             status: saga.status.as_str(),
             turning: summary.turning.map(text),
+            paused: summary.paused.map(text),
             cancel_requested: summary.cancel_requested,
             pivot_passed: saga.pivot_passed,
             takeovers: saga.takeovers,
@@ -100,10 +102,13 @@ impl<'a> RunRow<'a> {
 }
 
 #[derive(Serialize)]
-pub(super) struct AdvancedRow {
+pub(super) struct AdvancedRow<'a> {
     id: SagaId,
+    /// None: as it was.
+    plan_digest: Option<&'a str>,
     status: &'static str,
     turning: Option<String>,
+    paused: Option<String>,
     cancel_requested: bool,
     pivot_passed: bool,
     takeovers: u32,
@@ -114,12 +119,15 @@ pub(super) struct AdvancedRow {
     wake_ms: Option<i64>,
 }
 
-impl AdvancedRow {
-    pub(super) fn new(saga: &Saga, summary: Summary, at_ms: i64) -> AdvancedRow {
+impl<'a> AdvancedRow<'a> {
+    pub(super) fn new(advance: &'a Advance, summary: Summary) -> AdvancedRow<'a> {
+        let (saga, at_ms): (&Saga, i64) = (&advance.saga, advance.at_ms);
         AdvancedRow {
             id: saga.id,
+            plan_digest: advance.repinned.as_deref(),
             status: saga.status.as_str(),
             turning: summary.turning.map(text),
+            paused: summary.paused.map(text),
             cancel_requested: summary.cancel_requested,
             pivot_passed: saga.pivot_passed,
             takeovers: saga.takeovers,

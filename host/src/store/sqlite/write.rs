@@ -13,13 +13,13 @@ const PLANS: &str = "
 
 const RUNS: &str = "
     insert into saga_runs (
-        id, kind, definition_name, definition_version, plan_digest, status, turning, cancel_requested, pivot_passed,
-        takeovers, revision, owner, fence, deployment_id, triggered_by, inputs, idempotency_key, request_hash,
+        id, kind, definition_name, definition_version, plan_digest, status, turning, paused, cancel_requested,
+        pivot_passed, takeovers, revision, owner, fence, deployment_id, triggered_by, inputs, idempotency_key, request_hash,
         steps_done, steps_total, created_ms, updated_ms, ended_ms, wake_ms
     )
     select
         v ->> 'id', v ->> 'kind', v ->> 'definition_name', v ->> 'definition_version', v ->> 'plan_digest',
-        v ->> 'status', v ->> 'turning', v ->> 'cancel_requested', v ->> 'pivot_passed', v ->> 'takeovers',
+        v ->> 'status', v ->> 'turning', v ->> 'paused', v ->> 'cancel_requested', v ->> 'pivot_passed', v ->> 'takeovers',
         v ->> 'revision', v ->> 'owner', v ->> 'fence', v ->> 'deployment_id', v ->> 'triggered_by', v ->> 'inputs',
         v ->> 'idempotency_key', v ->> 'request_hash', v ->> 'steps_done', v ->> 'steps_total', v ->> 'created_ms',
         v ->> 'created_ms', v ->> 'ended_ms', v ->> 'wake_ms'
@@ -27,7 +27,9 @@ const RUNS: &str = "
 
 const ADVANCED: &str = "
     update saga_runs set
-        status = v ->> 'status', turning = v ->> 'turning', cancel_requested = v ->> 'cancel_requested',
+        plan_digest = coalesce(v ->> 'plan_digest', plan_digest),
+        status = v ->> 'status', turning = v ->> 'turning', paused = v ->> 'paused',
+        cancel_requested = v ->> 'cancel_requested',
         pivot_passed = v ->> 'pivot_passed', takeovers = v ->> 'takeovers', revision = v ->> 'revision',
         steps_done = v ->> 'steps_done', updated_ms = v ->> 'updated_ms',
         ended_ms = v ->> 'ended_ms', wake_ms = v ->> 'wake_ms'
