@@ -10,6 +10,7 @@ use crate::api_server::{Answer, Api, answer};
 /// Every operation of the API.
 const OPERATIONS: &str = "
     DELETE /v1/droplets/{provider_id}
+    DELETE /v1/tokens/{name}
     GET /healthz
     GET /readyz
     GET /v1/components
@@ -33,6 +34,7 @@ const OPERATIONS: &str = "
     GET /v1/sagas/{id}/stream
     GET /v1/steps
     GET /v1/stream
+    GET /v1/tokens
     POST /v1/components
     POST /v1/droplets
     POST /v1/droplets/{provider_id}/snapshots
@@ -41,6 +43,7 @@ const OPERATIONS: &str = "
     POST /v1/sagas/{id}/abandon
     POST /v1/sagas/{id}/cancel
     POST /v1/sagas/{id}/retry
+    POST /v1/tokens
     PUT /v1/definitions/{name}
     PUT /v1/steps/{name}/channels/{channel}
 ";

@@ -65,6 +65,7 @@ pub fn everywhere() -> Vec<Refusal> {
         looks(),
         changes(),
         uploads(),
+        tokens(),
     ];
     groups.into_iter().flatten().collect()
 }
@@ -202,6 +203,7 @@ fn bodies() -> Vec<Refusal> {
         ("POST", "/v1/droplets"),
         ("PUT", "/v1/definitions/strict"),
         ("PUT", "/v1/steps/noop/channels/stable"),
+        ("POST", "/v1/tokens"),
     ] {
         for (body, status, code) in broken {
             refusals.push(Refusal {
@@ -255,6 +257,7 @@ fn looks() -> Vec<Refusal> {
         "droplets",
         "inventory/resources",
         "findings",
+        "tokens",
     ];
     for list in lists {
         for (parameters, place) in [
@@ -424,6 +427,40 @@ fn uploads() -> Vec<Refusal> {
         upload(cut, "invalid-component"),
         other_type,
         bad_channel,
+    ]
+}
+
+fn tokens() -> Vec<Refusal> {
+    let create = |body: Value, place| sent("POST", "/v1/tokens", &body, INVALID, place);
+    let taken = json!({ "name": "admin", "scope": "read" });
+    vec![
+        create(json!({ "scope": "run" }), ""),
+        create(json!({ "name": "Not A Name", "scope": "run" }), "/name"),
+        create(json!({ "name": "host", "scope": "run" }), "/name"),
+        create(json!({ "name": "ci", "scope": "root" }), "/scope"),
+        create(
+            json!({ "name": "ci", "scope": "run", "expires_in_s": 0 }),
+            "/expires_in_s",
+        ),
+        create(
+            json!({ "name": "ci", "scope": "run", "expires_in_s": -1 }),
+            "/expires_in_s",
+        ),
+        create(
+            json!({ "name": "ci", "scope": "run", "expires_in_s": u64::MAX }),
+            "/expires_in_s",
+        ),
+        create(
+            json!({ "name": "ci", "scope": "run", "expires_in_s": 315_360_001_u64 }),
+            "/expires_in_s",
+        ),
+        create(
+            json!({ "name": "ci", "scope": "run", "expires_at": 1 }),
+            "/expires_at",
+        ),
+        sent("POST", "/v1/tokens", &taken, (409, "token-name-taken"), ""),
+        no_body("DELETE", "/v1/tokens/nobody", 404, "unknown-token", ""),
+        no_body("DELETE", "/v1/tokens/admin", 409, "last-admin-token", ""),
     ]
 }
 

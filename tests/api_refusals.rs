@@ -25,6 +25,7 @@ async fn everything(api: &Api) -> Vec<Value> {
         "droplets",
         "inventory/resources",
         "findings",
+        "tokens",
     ] {
         all.push(api.get(&format!("/v1/{list}?limit=200")).await.body);
     }
@@ -64,7 +65,7 @@ async fn wrong(api: &Api, document: &Document, refusal: &Refusal) -> Option<Stri
 }
 
 /// Codes that only a host in trouble answers with, or that other tests provoke.
-const ELSEWHERE: [&str; 12] = [
+const ELSEWHERE: [&str; 16] = [
     "body-interrupted",
     "body-timeout",
     "idempotency-key-reused",
@@ -76,7 +77,11 @@ const ELSEWHERE: [&str; 12] = [
     "not-ready",
     "overloaded",
     "pivot-passed",
+    "scope-missing",
     "store-unavailable",
+    "token-expired",
+    "token-revoked",
+    "too-many-tokens",
 ];
 
 #[tokio::test]

@@ -8,6 +8,7 @@ use arcadia::{
     engine::{
         Engine, EngineOptions,
         catalog::{BuiltIn, Catalog},
+        tokens::{TokenText, Tokens},
     },
     store::SqliteStore,
 };
@@ -102,7 +103,14 @@ impl Api {
             catalog,
         });
         let engine = engine.await.unwrap();
-        let state = ApiState::new(engine.clone(), api::token_hash(TOKEN), false);
+        Api::serving(engine, data).await
+    }
+
+    async fn serving(engine: Arc<Engine>, data: tempfile::TempDir) -> Api {
+        let admin = TokenText::known(TOKEN).mark();
+        engine.store().admin_token(admin, false).await.unwrap();
+        let tokens = Tokens::open(engine.store().clone()).await.unwrap();
+        let state = ApiState::new(engine.clone(), Arc::new(tokens), false);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let (stop, stopped) = oneshot::channel();
@@ -118,6 +126,13 @@ impl Api {
             serving: Some(serving),
             _data: data,
         }
+    }
+
+    /// The same, as a start on the same store would see it.
+    pub async fn with_tokens_read_anew(mut self) -> Api {
+        self.end().await;
+        let data = std::mem::replace(&mut self._data, tempfile::tempdir().unwrap());
+        Api::serving(self.engine.clone(), data).await
     }
 
     /// Ends the server as an operator would.

@@ -38,6 +38,11 @@ const COMMANDS: &[&str] = &[
     "inventory list",
     "inventory show",
     "findings",
+    "token",
+    "token create",
+    "token list",
+    "token revoke",
+    "token reset-admin",
 ];
 
 fn help(command: &str) -> String {
@@ -91,7 +96,7 @@ fn every_command_that_does_something_has_an_example() {
 
 #[test]
 fn every_command_stands_in_the_help_of_its_group() {
-    for group in ["", "simulate", "droplet", "saga", "step", "inventory"] {
+    for group in ["", "simulate", "droplet", "saga", "step", "inventory", "token"] {
         let help = help(group);
         let listed = help
             .lines()

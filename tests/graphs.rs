@@ -63,6 +63,7 @@ async fn three_droplets(stand: &Stand, params: &[(&str, Value)]) -> SagaId {
         params: serde_json::from_value(json!(laid)).unwrap(),
         deployment_id: None,
         triggered_by: "tester".to_owned(),
+        actor: "tester".to_owned(),
         idempotency: None,
     };
     stand.engine().start_saga(request).await.unwrap().saga

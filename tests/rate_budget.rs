@@ -57,6 +57,7 @@ async fn a_hundred_and_thirty_droplets_at_once_complete_within_the_providers_rat
             .into(),
             deployment_id: None,
             triggered_by: "test".to_owned(),
+            actor: "test".to_owned(),
             idempotency: None,
         };
         let engine = stand.engine();

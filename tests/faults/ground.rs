@@ -101,6 +101,7 @@ impl Ground {
             params,
             deployment_id: None,
             triggered_by: "test".to_owned(),
+            actor: "test".to_owned(),
             idempotency: None,
         };
         engine.start_saga(request).await.unwrap().saga

@@ -1,4 +1,4 @@
-//! Components, channels, definitions, plans, the admin token.
+//! Components, channels, definitions, plans.
 
 use std::sync::Arc;
 
@@ -73,14 +73,15 @@ on_every_store! {
     a_definition_has_a_new_version_only_when_it_changed(store) {
         assert_eq!(store.store.definition("d").await.unwrap(), None);
         let body = json(r#"{"steps": []}"#);
-        let first = store.store.put_definition("d", &body, true).await.unwrap();
+        let first = store.store.put_definition("d", &body, true, "host").await.unwrap();
         assert_eq!((first.version, first.built_in, &first.body), (1, true, &body));
-        assert_eq!(store.store.put_definition("d", &body, false).await.unwrap(), first);
-        let second = store.store.put_definition("d", &json("{}"), false).await.unwrap();
-        assert_eq!((second.version, second.built_in), (2, false));
-        let back = store.store.put_definition("d", &body, false).await.unwrap();
+        assert_eq!(first.created_by, "host");
+        assert_eq!(store.store.put_definition("d", &body, false, "ann").await.unwrap(), first);
+        let second = store.store.put_definition("d", &json("{}"), false, "ann").await.unwrap();
+        assert_eq!((second.version, second.built_in, second.created_by.as_str()), (2, false, "ann"));
+        let back = store.store.put_definition("d", &body, false, "ann").await.unwrap();
         assert_eq!(back.version, 3);
-        let other = store.store.put_definition("a", &body, false).await.unwrap();
+        let other = store.store.put_definition("a", &body, false, "ann").await.unwrap();
         assert_eq!(store.store.definition("d").await.unwrap(), Some(back.clone()));
         assert_eq!(store.store.definitions().await.unwrap(), [other, back]);
     }
@@ -91,12 +92,5 @@ on_every_store! {
         store.start(1).await;
         store.start(2).await;
         assert_eq!(store.store.plan(&digest).await.unwrap(), Some(plan()));
-    }
-
-    the_first_admin_token_stays(store) {
-        assert_eq!(store.store.admin_token_hash(None).await.unwrap(), None);
-        assert_eq!(store.store.admin_token_hash(Some("h1")).await.unwrap().as_deref(), Some("h1"));
-        assert_eq!(store.store.admin_token_hash(Some("h2")).await.unwrap().as_deref(), Some("h1"));
-        assert_eq!(store.store.admin_token_hash(None).await.unwrap().as_deref(), Some("h1"));
     }
 }

@@ -10,4 +10,5 @@ mod journal;
 mod live;
 mod ownership;
 mod sqlite;
+mod tokens;
 mod views;

@@ -12,9 +12,10 @@ use std::{
 use arcadia::{
     saga::{IntentId, JournalRecord, Json, Phase, Plan, ResourceKey, SagaId, StepIndex},
     store::{
-        Applied, Change, ChannelRow, ComponentRow, DefinitionRow, EventRow, FindingRow, HostId, LoadedSaga,
-        LogRow, NewComponent, NewLog, Page, ProvisionedRow, PutComponent, ResourceFilter, ResourceRow,
-        SagaFilter, SagaRow, SqliteStore, StepRow, Store, StoreError, Takeover,
+        AddToken, Applied, Change, ChannelRow, ComponentRow, DefinitionRow, EventRow, FindingRow, HostId,
+        LoadedSaga, LogRow, NewComponent, NewLog, NewToken, Page, ProvisionedRow, PutComponent,
+        ResourceFilter, ResourceRow, RevokeToken, SagaFilter, SagaRow, SqliteStore, StepRow, Store,
+        StoreError, Takeover, TokenMark, TokenRow,
     },
 };
 use async_trait::async_trait;
@@ -203,15 +204,28 @@ impl Store for Counting {
         name: &str,
         body: &Json,
         built_in: bool,
+        created_by: &str,
     ) -> Result<DefinitionRow, StoreError> {
-        self.inner.put_definition(name, body, built_in).await
+        self.inner.put_definition(name, body, built_in, created_by).await
     }
 
     async fn plan(&self, digest: &str) -> Result<Option<Arc<Plan>>, StoreError> {
         self.inner.plan(digest).await
     }
 
-    async fn admin_token_hash(&self, if_missing: Option<&str>) -> Result<Option<String>, StoreError> {
-        self.inner.admin_token_hash(if_missing).await
+    async fn tokens(&self) -> Result<Vec<TokenRow>, StoreError> {
+        self.inner.tokens().await
+    }
+
+    async fn add_token(&self, token: NewToken) -> Result<AddToken, StoreError> {
+        self.inner.add_token(token).await
+    }
+
+    async fn revoke_token(&self, name: &str, by: &str) -> Result<RevokeToken, StoreError> {
+        self.inner.revoke_token(name, by).await
+    }
+
+    async fn admin_token(&self, mark: TokenMark, replace: bool) -> Result<TokenRow, StoreError> {
+        self.inner.admin_token(mark, replace).await
     }
 }

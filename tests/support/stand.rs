@@ -184,6 +184,7 @@ pub async fn start(engine: &Arc<Engine>, plan: PlanSource, inputs: Value) -> Sag
         inputs: Json::of(&inputs),
         deployment_id: None,
         triggered_by: "test".to_owned(),
+        actor: "test".to_owned(),
         idempotency: None,
     };
     engine.start_saga(request).await.unwrap().saga

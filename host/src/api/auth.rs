@@ -1,39 +1,60 @@
-//! Who may ask: everything below `/v1` needs the admin token, as `Authorization: Bearer <token>`.
+//! The door: everything below `/v1` needs a token that is valid and whose scope is enough, as
+//! `Authorization: Bearer <token>`.
 //!
-//! Only the token's sha256 is stored; hashes are compared in constant time, so that neither time nor a stolen database
-//! tells the token.
+//! An unknown token is told nothing more. That a token has expired or was revoked is said to who holds it, and only to them.
+//! A stream ends with the token that opened it.
+
+use std::sync::Arc;
 
 use axum::{
-    extract::{Request, State},
-    http::header::AUTHORIZATION,
+    body::Body,
+    extract::{MatchedPath, Request, State},
+    http::{
+        HeaderMap,
+        header::{AUTHORIZATION, CONTENT_TYPE},
+    },
     middleware::Next,
     response::Response,
 };
-use subtle::ConstantTimeEq as _;
+use futures_util::StreamExt as _;
 
 use super::{
     ApiState,
+    access::Needs,
+    dto::Time,
     problem::{Code, Problem},
 };
-use crate::saga::id::sha256_hex;
+use crate::engine::{Scope, TokenRow, tokens::TokenRefused};
 
-/// Who is behind a token, as it stands in events.
+/// Who is behind a token, as it stands in events: the token's name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Actor(pub String);
 
-const ADMIN: &str = "admin";
-
-/// What is stored of a token: 64 hex digits.
-pub fn token_hash(token: &str) -> String {
-    sha256_hex(token.as_bytes())
+#[derive(Clone)]
+pub(super) struct Door {
+    pub state: ApiState,
+    pub needs: Arc<Needs>,
 }
 
 pub(super) async fn require_token(
-    State(state): State<ApiState>,
+    State(door): State<Door>,
     mut request: Request,
     next: Next,
 ) -> Result<Response, Problem> {
-    let mut given = request.headers().get_all(AUTHORIZATION).iter();
+    let token = holder(&door.state, request.headers())?;
+    let path = request.extensions().get::<MatchedPath>();
+    let needed = path.and_then(|path| door.needs.scope(request.method(), path.as_str()));
+    if let Some(needed) = needed.filter(|needed| token.scope < *needed) {
+        return Err(too_little(&request, &token, needed));
+    }
+    request.extensions_mut().insert(Actor(token.name.clone()));
+    request.extensions_mut().insert(token.scope);
+    let response = next.run(request).await;
+    Ok(while_valid(&door.state, token, response))
+}
+
+fn holder(state: &ApiState, headers: &HeaderMap) -> Result<Arc<TokenRow>, Problem> {
+    let mut given = headers.get_all(AUTHORIZATION).iter();
     let (first, second) = (given.next(), given.next());
     let token = match (first.map(|value| value.to_str()), second) {
         (Some(Ok(value)), None) => bearer(value),
@@ -45,15 +66,23 @@ pub(super) async fn require_token(
             "send the token as `Authorization: Bearer <token>`",
         ));
     };
-    let known: bool = token_hash(token)
-        .as_bytes()
-        .ct_eq(state.admin_token_hash().as_bytes())
-        .into();
-    if !known {
-        return Err(Problem::new(Code::Unauthorized, "the token is not valid here"));
-    }
-    request.extensions_mut().insert(Actor(ADMIN.to_owned()));
-    Ok(next.run(request).await)
+    state.tokens().check(token).map_err(|refused| match refused {
+        TokenRefused::Unknown => Problem::new(Code::Unauthorized, "the token is not valid here"),
+        TokenRefused::Expired { at_ms } => Problem::new(
+            Code::TokenExpired,
+            format!(
+                "the token expired at {}; ask an administrator for another",
+                Time::from_ms(at_ms)
+            ),
+        ),
+        TokenRefused::Revoked { at_ms } => Problem::new(
+            Code::TokenRevoked,
+            format!(
+                "the token was revoked at {}; ask an administrator for another",
+                Time::from_ms(at_ms)
+            ),
+        ),
+    })
 }
 
 /// The token of a `Bearer` credential; the scheme's case doesn't matter.
@@ -61,4 +90,26 @@ fn bearer(value: &str) -> Option<&str> {
     let (scheme, token) = value.split_once(' ')?;
     let token = token.trim();
     (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)
+}
+
+fn too_little(request: &Request, token: &TokenRow, needed: Scope) -> Problem {
+    let (method, path) = (request.method(), request.uri().path());
+    let (name, has, needed) = (&token.name, token.scope.as_str(), needed.as_str());
+    Problem::new(
+        Code::ScopeMissing,
+        format!("{method} {path} needs a token with the scope {needed}; {name:?} has {has}"),
+    )
+}
+
+/// A stream may go on for days: it ends when its token does.
+fn while_valid(state: &ApiState, token: Arc<TokenRow>, response: Response) -> Response {
+    let streams = response
+        .headers()
+        .get(CONTENT_TYPE)
+        .is_some_and(|value| value.as_bytes() == b"text/event-stream");
+    if !streams {
+        return response;
+    }
+    let ended = state.tokens().clone().ended(token);
+    response.map(|body| Body::from_stream(body.into_data_stream().take_until(ended)))
 }

@@ -74,6 +74,7 @@ mod tests {
             params: BTreeMap::new(),
             deployment_id: None,
             triggered_by: "admin".to_owned(),
+            actor: "admin".to_owned(),
             idempotency: None,
         }
     }

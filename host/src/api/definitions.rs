@@ -122,6 +122,7 @@ fn shown(row: DefinitionRow) -> Definition {
         name: row.name,
         version: row.version,
         built_in: row.built_in,
+        created_by: row.created_by,
         created_at: Time::from_ms(row.created_ms),
         body: row.body,
     }

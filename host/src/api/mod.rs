@@ -5,17 +5,18 @@
 //!
 //! | file | noun |
 //! |---|---|
-//! | `components`, `steps`, `definitions`, `sagas`, `droplets`, `inventory`, `findings`, `health` | a group of endpoints |
+//! | `components`, `steps`, `definitions`, `sagas`, `droplets`, `inventory`, `findings`, `tokens`, `health` | a group of endpoints |
 //! | `stream` | following one saga, or all |
 //! | [`dto`] | what travels |
 //! | `view` | rows of the store as they are shown |
 //! | `problem`, `mapped` | the table of errors, and the engine's refusals in it |
-//! | `auth` | the token |
+//! | `access`, `auth` | the scope that each operation needs; the door |
 //! | `body`, `query`, `path`, `headers` | what a request is read from |
 //! | `cursor` | pages |
 //! | `canonical` | when two requests ask for the same |
 //! | `state`, `server`, `openapi` | limits, layers, the document |
 
+mod access;
 mod auth;
 mod body;
 mod canonical;
@@ -38,9 +39,9 @@ mod server;
 mod state;
 mod steps;
 mod stream;
+mod tokens;
 mod view;
 
-pub use auth::token_hash;
 pub use problem::Code;
 pub use server::{router, serve};
 pub use state::{ApiState, MAX_REQUESTS, MAX_STREAMS};

@@ -8,7 +8,7 @@ use utoipa::{
     },
 };
 
-use super::{dto::ProblemDocument, problem::Code};
+use super::{access, dto::ProblemDocument, problem::Code};
 
 const SCHEME: &str = "token";
 const PROBLEM: &str = "application/problem+json";
@@ -16,7 +16,11 @@ const PROBLEM: &str = "application/problem+json";
 /// What every operation below `/v1` may answer.
 const REFUSED: &[(&str, &str)] = &[
     ("400", "`invalid-query`, `invalid-path`"),
-    ("401", "`unauthorized`; with `WWW-Authenticate`"),
+    (
+        "401",
+        "`unauthorized`, `token-expired`, `token-revoked`; with `WWW-Authenticate`",
+    ),
+    ("403", "`scope-missing`: says which scope is needed"),
     (
         "500",
         "`internal`; the header `x-request-id` leads to the host's log",
@@ -43,6 +47,7 @@ const REFUSED_BODIES: &[(&str, &str)] = &[
         (name = "droplets", description = "Short ways to the definitions that come with the binary."),
         (name = "inventory", description = "What is in the cloud because of us, and what it should be."),
         (name = "findings", description = "What needs a person."),
+        (name = "tokens", description = "Who may ask for how much: `read`, `run`, `operate` and `admin`, each including those before it."),
         (name = "health", description = "Open to everybody."),
     ),
 )]
@@ -53,7 +58,7 @@ pub(super) fn frame() -> openapi::OpenApi {
     Frame::openapi()
 }
 
-/// Every error answer carries a problem document, and everything below `/v1` needs the token: said once, here.
+/// Every error answer carries a problem document, and everything below `/v1` needs a token: said once, here.
 pub(super) fn complete(mut document: openapi::OpenApi) -> openapi::OpenApi {
     document.info.version = env!("CARGO_PKG_VERSION").to_owned();
     document.info.description = Some(description());
@@ -64,16 +69,26 @@ pub(super) fn complete(mut document: openapi::OpenApi) -> openapi::OpenApi {
     let token = HttpBuilder::new()
         .scheme(HttpAuthScheme::Bearer)
         .description(Some(
-            "The admin token, which the first start writes into the data folder.",
+            "A token. The first start writes one with the scope `admin` into the data folder; it makes others. Operations name the scope that they need.",
         ))
         .build();
     components.add_security_scheme(SCHEME, SecurityScheme::Http(token));
     for (path, item) in &mut document.paths.paths {
         let closed = path.starts_with("/v1/");
-        let operations = [&mut item.get, &mut item.put, &mut item.post, &mut item.delete];
-        for operation in operations.into_iter().flatten() {
+        let operations = [
+            ("GET", &mut item.get),
+            ("PUT", &mut item.put),
+            ("POST", &mut item.post),
+            ("DELETE", &mut item.delete),
+        ];
+        for (method, operation) in operations {
+            let Some(operation) = operation else { continue };
             if closed {
-                operation.security = Some(vec![SecurityRequirement::new(SCHEME, Vec::<String>::new())]);
+                let scope = access::needed(method, path).as_str();
+                operation.security = Some(vec![SecurityRequirement::new(SCHEME, [scope])]);
+                let told = operation.description.take();
+                let told = told.map_or_else(String::new, |told| format!("{told}\n\n"));
+                operation.description = Some(format!("{told}Needs a token with the scope `{scope}`."));
                 let with_body = operation.request_body.as_ref().map(|_| REFUSED_BODIES);
                 for (status, description) in REFUSED.iter().chain(with_body.into_iter().flatten()) {
                     let response = ResponseBuilder::new().description(*description).build();

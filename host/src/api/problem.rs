@@ -44,6 +44,9 @@ table! {
     InvalidCursor => 400, "invalid-cursor", "the cursor is none of ours";
     BodyInterrupted => 400, "body-interrupted", "the body did not arrive whole";
     Unauthorized => 401, "unauthorized", "a valid token is needed";
+    TokenExpired => 401, "token-expired", "the token has expired";
+    TokenRevoked => 401, "token-revoked", "the token was revoked";
+    ScopeMissing => 403, "scope-missing", "the token's scope is not enough";
     UnknownRoute => 404, "unknown-route", "there is nothing at this path";
     UnknownSaga => 404, "unknown-saga", "there is no such saga";
     UnknownComponent => 404, "unknown-component", "there is no such component";
@@ -51,6 +54,7 @@ table! {
     UnknownDefinition => 404, "unknown-definition", "there is no such definition";
     UnknownDroplet => 404, "unknown-droplet", "there is no such droplet";
     UnknownResource => 404, "unknown-resource", "there is no such resource";
+    UnknownToken => 404, "unknown-token", "there is no such token";
     MethodNotAllowed => 405, "method-not-allowed", "the method is not for this path";
     BodyTimeout => 408, "body-timeout", "the body took too long";
     VersionExists => 409, "version-exists", "the version is there with other bytes";
@@ -60,6 +64,9 @@ table! {
     NotCompleted => 409, "not-completed", "the saga has not completed";
     StepOver => 409, "step-over", "the step has nothing left to call";
     NotNow => 409, "not-now", "the saga is not where this fits";
+    TokenNameTaken => 409, "token-name-taken", "the name is, or was, another token's";
+    LastAdminToken => 409, "last-admin-token", "it is the last token that may make tokens";
+    TooManyTokens => 409, "too-many-tokens", "there are as many valid tokens as there may be";
     BodyTooLarge => 413, "body-too-large", "the body is larger than the limit";
     UnsupportedMediaType => 415, "unsupported-media-type", "the body has another type than expected";
     InvalidRequest => 422, "invalid-request", "the request can't be carried out as it stands";
@@ -226,7 +233,7 @@ fn described(errors: &[FieldError]) -> String {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let (retry_after_s, code) = (self.0.retry_after_s, self.0.code);
+        let retry_after_s = self.0.retry_after_s;
         let document = self.document();
         let body = serde_json::to_vec(&document).expect("a problem document has string keys only");
         let status = StatusCode::from_u16(document.status).expect("the table has valid statuses");
@@ -236,7 +243,7 @@ impl IntoResponse for Problem {
         if let Some(seconds) = retry_after_s {
             headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
         }
-        if code == Code::Unauthorized {
+        if status == StatusCode::UNAUTHORIZED {
             headers.insert(
                 WWW_AUTHENTICATE,
                 HeaderValue::from_static("Bearer realm=\"arcadia\""),

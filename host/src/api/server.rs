@@ -1,6 +1,6 @@
 //! The router with its layers, and the server.
 
-use std::{future::Future, io, time::Duration};
+use std::{future::Future, io, sync::Arc, time::Duration};
 
 use axum::{
     Router,
@@ -18,12 +18,17 @@ use tower_http::{
     request_id::{MakeRequestUuid, PropagateRequestIdLayer, SetRequestIdLayer},
     trace::TraceLayer,
 };
+use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 
 use super::{
-    ApiState, auth, components, definitions, droplets, findings, health, inventory, mapped, openapi,
+    ApiState,
+    access::Needs,
+    auth,
+    auth::Door,
+    components, definitions, droplets, findings, health, inventory, mapped, openapi,
     problem::{Code, Problem},
-    sagas, steps, stream,
+    sagas, steps, stream, tokens,
 };
 
 /// How long requests in progress may go on once the server ends.
@@ -31,25 +36,14 @@ const ENDING: Duration = Duration::from_secs(10);
 
 /// Everything that the API answers, with its layers.
 pub fn router(state: ApiState) -> Router {
-    let closed = OpenApiRouter::new()
-        .merge(components::routes())
-        .merge(steps::routes())
-        .merge(definitions::routes())
-        .merge(sagas::routes())
-        .merge(stream::routes())
-        .merge(droplets::routes())
-        .merge(inventory::routes())
-        .merge(findings::routes());
-    let open = OpenApiRouter::with_openapi(openapi::frame()).merge(health::routes());
-    let (closed, closed_document) = closed.split_for_parts();
-    let (open, document) = open.split_for_parts();
-    let document = openapi::complete(document.nest("/v1", closed_document)).to_json();
-    let document = Bytes::from(document.expect("the document has string keys only"));
+    let (open, closed, document) = parts();
+    let needs = Arc::new(Needs::of(&document));
+    let document = Bytes::from(document.to_json().expect("the document has string keys only"));
     let shown = get(move || async move {
         let headers = [(CONTENT_TYPE, HeaderValue::from_static("application/json"))];
         (headers, document).into_response()
     });
-    open.nest("/v1", guarded(closed, &state))
+    open.nest("/v1", guarded(closed, &state, needs))
         .route("/openapi.json", shown)
         .fallback(unknown_route)
         .method_not_allowed_fallback(wrong_method)
@@ -60,13 +54,41 @@ pub fn router(state: ApiState) -> Router {
         .with_state(state)
 }
 
-/// Routes that need the token, their unknown neighbours included. Who has no token takes nobody's place.
-fn guarded(routes: Router<ApiState>, state: &ApiState) -> Router<ApiState> {
+/// What is open to everybody, what belongs below `/v1`, and the document of both.
+fn parts() -> (Router<ApiState>, Router<ApiState>, OpenApi) {
+    let closed = OpenApiRouter::new()
+        .merge(components::routes())
+        .merge(steps::routes())
+        .merge(definitions::routes())
+        .merge(sagas::routes())
+        .merge(stream::routes())
+        .merge(droplets::routes())
+        .merge(inventory::routes())
+        .merge(findings::routes())
+        .merge(tokens::routes());
+    let open = OpenApiRouter::with_openapi(openapi::frame()).merge(health::routes());
+    let (closed, closed_document) = closed.split_for_parts();
+    let (open, document) = open.split_for_parts();
+    let document = openapi::complete(document.nest("/v1", closed_document));
+    (open, closed, document)
+}
+
+#[cfg(test)]
+pub(super) fn document() -> OpenApi {
+    parts().2
+}
+
+/// Routes that need a token, their unknown neighbours included. Who has none takes nobody's place.
+fn guarded(routes: Router<ApiState>, state: &ApiState, needs: Arc<Needs>) -> Router<ApiState> {
+    let door = Door {
+        state: state.clone(),
+        needs,
+    };
     routes
         .fallback(unknown_route)
         .method_not_allowed_fallback(wrong_method)
         .layer(from_fn_with_state(state.clone(), shed))
-        .layer(from_fn_with_state(state.clone(), auth::require_token))
+        .layer(from_fn_with_state(door, auth::require_token))
 }
 
 /// Bounds what is worked on at once: who comes too many is told so before anything is kept in memory.

@@ -1,4 +1,4 @@
-//! What every handler shares: the engine, the admin token's hash, and the limits on what is done at once.
+//! What every handler shares: the engine, the tokens, and the limits on what is done at once.
 
 use std::{sync::Arc, time::Duration};
 
@@ -10,7 +10,7 @@ use super::{
     problem::{Code, Problem},
 };
 use crate::{
-    engine::{Engine, SagaRow, Store, StoreError},
+    engine::{Engine, SagaRow, Store, StoreError, tokens::Tokens},
     saga::SagaId,
 };
 
@@ -28,7 +28,7 @@ pub struct ApiState(Arc<Inner>);
 
 struct Inner {
     engine: Arc<Engine>,
-    admin_token_hash: String,
+    tokens: Arc<Tokens>,
     replaces: bool,
     requests: Semaphore,
     waits: Semaphore,
@@ -38,12 +38,11 @@ struct Inner {
 }
 
 impl ApiState {
-    /// `admin_token_hash`: as [`token_hash`](super::token_hash) makes it. `replaces`: a version may come again with other
-    /// bytes, which only development wants.
-    pub fn new(engine: Arc<Engine>, admin_token_hash: String, replaces: bool) -> ApiState {
+    /// `replaces`: a version may come again with other bytes, which only development wants.
+    pub fn new(engine: Arc<Engine>, tokens: Arc<Tokens>, replaces: bool) -> ApiState {
         ApiState(Arc::new(Inner {
             engine,
-            admin_token_hash,
+            tokens,
             replaces,
             requests: Semaphore::new(MAX_REQUESTS),
             waits: Semaphore::new(MAX_WAITS),
@@ -61,8 +60,8 @@ impl ApiState {
         self.0.engine.store().as_ref()
     }
 
-    pub(super) fn admin_token_hash(&self) -> &str {
-        &self.0.admin_token_hash
+    pub(super) fn tokens(&self) -> &Arc<Tokens> {
+        &self.0.tokens
     }
 
     pub(super) fn replaces(&self) -> bool {

@@ -232,6 +232,7 @@ pub(super) fn definition_summary(row: DefinitionRow) -> DefinitionSummary {
         name: row.name,
         version: row.version,
         built_in: row.built_in,
+        created_by: row.created_by,
         created_at: Time::from_ms(row.created_ms),
     }
 }

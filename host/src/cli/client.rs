@@ -76,6 +76,11 @@ impl Client {
         self.read(request, "PUT", path).await
     }
 
+    pub async fn delete<T: DeserializeOwned>(&self, path: &str) -> Result<T, CliError> {
+        let request = self.request(Method::DELETE, path)?;
+        self.read(request, "DELETE", path).await
+    }
+
     /// Starts something: answered 202 once it is durable. With a key, the same request twice starts one saga.
     pub async fn start<T: DeserializeOwned>(
         &self,

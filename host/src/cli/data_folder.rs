@@ -4,15 +4,14 @@
 //! host runs; it is how a command without `--token` knows which folder belongs to the server that it talks to.
 
 use std::{
-    env, fs, io,
+    env, fmt, fs, io,
     io::Write as _,
     os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
 };
 
-use data_encoding::BASE32_NOPAD;
-
 use super::failure::CliError;
+use crate::engine::tokens::TokenText;
 
 #[derive(Debug, Clone)]
 pub struct DataFolder {
@@ -22,9 +21,17 @@ pub struct DataFolder {
 /// The admin token, and whether this start made it.
 #[derive(Debug, Clone)]
 pub struct AdminToken {
-    pub text: String,
+    pub text: TokenText,
     pub file: PathBuf,
     pub new: bool,
+}
+
+impl fmt::Display for AdminToken {
+    /// Where it is.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let made = if self.new { " (made just now)" } else { "" };
+        write!(f, "{}{made}", self.file.display())
+    }
 }
 
 impl DataFolder {
@@ -73,41 +80,40 @@ impl DataFolder {
         self.path.join("token")
     }
 
-    /// The admin token; made at the first start. Once this returns, it is on the disk.
-    pub fn admin_token(&self) -> Result<AdminToken, CliError> {
+    /// The token in the folder. An empty file is none.
+    pub fn token(&self) -> Result<Option<TokenText>, CliError> {
         let file = self.token_file();
         match fs::read_to_string(&file) {
-            Ok(text) if !text.trim().is_empty() => {
-                return Ok(AdminToken {
-                    text: text.trim().to_owned(),
-                    file,
-                    new: false,
-                });
-            }
-            // An empty one is what a crash in the middle of the first start can leave.
-            Ok(_) => fs::remove_file(&file).map_err(CliError::writing(&file))?,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(CliError::reading(&file)(error)),
+            Ok(text) => Ok(Some(TokenText::known(&text)).filter(|token| !token.reveal().is_empty())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(CliError::reading(&file)(error)),
         }
-        let text = new_token();
+    }
+
+    /// Puts a token into the folder, in the place of one that is there. Once this returns, it is on the disk; after a crash
+    /// the file holds the old one or the new one.
+    pub fn keep_token(&self, token: &TokenText) -> Result<(), CliError> {
+        let (file, new) = (self.token_file(), self.path.join("token.new"));
+        match fs::remove_file(&new) {
+            // What a crash left: it may have other rights.
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(CliError::writing(&new)(error)),
+        }
         let mut writer = fs::OpenOptions::new()
             .write(true)
             .create_new(true)
             .mode(0o600)
-            .open(&file)
-            .map_err(CliError::writing(&file))?;
+            .open(&new)
+            .map_err(CliError::writing(&new))?;
         writer
-            .write_all(format!("{text}\n").as_bytes())
+            .write_all(format!("{}\n", token.reveal()).as_bytes())
             .and_then(|()| writer.sync_all())
-            .map_err(CliError::writing(&file))?;
-        fs::File::open(&self.path)
+            .map_err(CliError::writing(&new))?;
+        fs::rename(&new, &file)
+            .and_then(|()| fs::File::open(&self.path))
             .and_then(|folder| folder.sync_all())
-            .map_err(CliError::writing(&self.path))?;
-        Ok(AdminToken {
-            text,
-            file,
-            new: true,
-        })
+            .map_err(CliError::writing(&file))
     }
 
     /// Says where this folder's host listens.
@@ -121,12 +127,6 @@ impl DataFolder {
         let file = self.path.join("url");
         fs::remove_file(&file).map_err(CliError::writing(&file))
     }
-}
-
-/// 160 random bits: too many to guess.
-fn new_token() -> String {
-    let bytes: [u8; 20] = rand::random();
-    format!("arcadia-{}", BASE32_NOPAD.encode(&bytes).to_ascii_lowercase())
 }
 
 /// Where data folders are when nobody says: `$XDG_DATA_HOME/arcadia` or `~/.local/share/arcadia`.
@@ -160,14 +160,18 @@ mod tests {
     }
 
     #[test]
-    fn the_first_start_makes_folder_and_token_for_the_owner_alone_and_the_next_one_keeps_them() {
+    fn folder_and_token_are_for_the_owner_alone_and_the_token_stays_until_another_takes_its_place() {
         let temporary = tempfile::tempdir().unwrap();
         let folder = DataFolder::open(&temporary.path().join("a/b")).unwrap();
-        let first = folder.admin_token().unwrap();
-        assert!(first.new);
-        assert_eq!((mode(folder.path()), mode(&first.file)), (0o700, 0o600));
-        let second = DataFolder::open(folder.path()).unwrap().admin_token().unwrap();
-        assert_eq!((second.new, second.text), (false, first.text));
+        assert_eq!(folder.token().unwrap(), None);
+        for random in [[1; 32], [2; 32]] {
+            let token = TokenText::of(random);
+            folder.keep_token(&token).unwrap();
+            assert_eq!((mode(folder.path()), mode(&folder.token_file())), (0o700, 0o600));
+            let again = DataFolder::open(folder.path()).unwrap();
+            assert_eq!(again.token().unwrap(), Some(token));
+        }
+        assert!(!folder.path().join("token.new").exists());
     }
 
     #[test]
@@ -188,7 +192,7 @@ mod tests {
         let temporary = tempfile::tempdir().unwrap();
         let folder = |name: &str, url: &str| {
             let folder = DataFolder::open(&temporary.path().join(name)).unwrap();
-            folder.admin_token().unwrap();
+            folder.keep_token(&TokenText::of([1; 32])).unwrap();
             folder.announce(url).unwrap();
             folder
         };

@@ -1,4 +1,5 @@
-//! The command line. Commands talk to a server through its HTTP API; only `serve`, `dev`, `demo` and `simulate` start one.
+//! The command line. Commands talk to a server through its HTTP API; only `serve`, `dev`, `demo` and `simulate` start one, and
+//! `token reset-admin` works on a data folder without one.
 //!
 //! Answers go to standard output, everything else to standard error. Exit codes: [`exit`].
 
@@ -20,6 +21,7 @@ mod server;
 mod simulate;
 mod step;
 mod stop;
+mod token;
 mod watch;
 
 use std::{process::ExitCode, time::Instant};
@@ -74,6 +76,9 @@ enum Command {
     /// What needs a person: stuck undos, things left behind
     #[command(after_help = "Examples:\n  arcadia findings\n  arcadia findings --saga ID --json")]
     Findings(finding::Findings),
+    /// Who may ask for how much
+    #[command(subcommand)]
+    Token(token::TokenCommand),
 }
 
 /// Runs the command that the process was started with.
@@ -113,6 +118,7 @@ impl Command {
             Command::Step(command) => command.run(connection).await,
             Command::Inventory(command) => command.run(connection).await,
             Command::Findings(findings) => findings.run(connection).await,
+            Command::Token(command) => command.run(connection).await,
         }
     }
 }

@@ -20,16 +20,13 @@ use serde_json::{Value, json};
 use super::request::Asked;
 use crate::{
     saga::{Event, Json, Phase, RunEnd, Saga, StepIndex, StepState, Verdict, Work},
-    store::NewEvent,
+    store::{HOST, NewEvent},
 };
 
-/// Actor of what nobody asked for.
-const HOST: &str = "host";
-
-pub fn accepted(triggered_by: &str) -> NewEvent {
+pub fn accepted(actor: &str) -> NewEvent {
     NewEvent {
         kind: "accepted",
-        actor: triggered_by.to_owned(),
+        actor: actor.to_owned(),
         step: None,
         phase: None,
         detail: Json::of(&json!({})),

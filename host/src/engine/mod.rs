@@ -12,6 +12,7 @@
 //! | `live`, `calls`, `watch` | sagas in memory; calls in progress; who waits for a change |
 //! | `news`, `logs` | following what happens; what steps say |
 //! | `history`, `findings` | what goes into a saga's events; what it leaves for people |
+//! | [`tokens`] | who may ask for how much |
 //! | [`catalog`] | components, channels, definitions, plans |
 //!
 //! # Recovery
@@ -32,6 +33,7 @@ mod news;
 mod request;
 mod start;
 mod timers;
+pub mod tokens;
 mod verbs;
 mod watch;
 mod writer;
@@ -49,7 +51,8 @@ use uuid::Uuid;
 
 pub use crate::store::{
     ChannelRow, ComponentRow, Cursor, DefinitionRow, EventRow, FindingRow, Idempotency, LogRow, Page,
-    ProvisionedRow, ResourceFilter, ResourceRow, SagaFilter, SagaRow, StepRow, Store, StoreError,
+    ProvisionedRow, ResourceFilter, ResourceRow, SagaFilter, SagaRow, Scope, StepRow, Store, StoreError,
+    TokenRow,
 };
 pub use news::{NEWS, SagaNews};
 pub use request::{Asked, PlanSource, Problem, StartError, StartSaga, Started, Verb, VerbError};

@@ -16,7 +16,10 @@ pub struct StartSaga {
     /// By step name, laid over the definition's parameters key by key.
     pub params: BTreeMap<String, serde_json::Map<String, serde_json::Value>>,
     pub deployment_id: Option<String>,
+    /// What the one who asks says it is for or by; stands in the saga.
     pub triggered_by: String,
+    /// Whose token it was; stands in the saga's events.
+    pub actor: String,
     pub idempotency: Option<Idempotency>,
 }
 

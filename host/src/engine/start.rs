@@ -47,7 +47,7 @@ impl Engine {
             header: header.clone(),
             fence,
             idempotency: request.idempotency.clone(),
-            events: vec![history::accepted(&header.triggered_by)],
+            events: vec![history::accepted(&request.actor)],
         };
         let engine = self.clone();
         // A task of its own: a client that goes away must not stop what was accepted.

@@ -57,5 +57,6 @@ pub struct DefinitionRow {
     pub version: u32,
     pub body: Json,
     pub built_in: bool,
+    pub created_by: String,
     pub created_ms: i64,
 }

@@ -26,6 +26,7 @@ mod inventory;
 mod memory;
 mod rows;
 mod sqlite;
+mod tokens;
 mod view;
 
 use std::sync::Arc;
@@ -39,6 +40,7 @@ pub use change::{
 };
 pub use memory::MemoryStore;
 pub use sqlite::SqliteStore;
+pub use tokens::{ADMIN, AddToken, HOST, NewToken, Revocation, RevokeToken, Scope, TokenMark, TokenRow};
 pub use view::{
     Cursor, EventRow, FindingRow, Header, LoadedSaga, LogRow, MAX_LOG_ROWS, NewLog, Page, ProvisionedRow,
     ResourceFilter, ResourceRow, SagaFilter, SagaRow, StepRow, Takeover,
@@ -200,10 +202,23 @@ pub trait Store: Send + Sync + 'static {
         name: &str,
         body: &Json,
         built_in: bool,
+        created_by: &str,
     ) -> Result<DefinitionRow, StoreError>;
 
     async fn plan(&self, digest: &str) -> Result<Option<Arc<Plan>>, StoreError>;
 
-    /// Hash of the admin token; the first caller's hash is kept when there is none yet.
-    async fn admin_token_hash(&self, if_missing: Option<&str>) -> Result<Option<String>, StoreError>;
+    // --- tokens: few, each change its own durable transaction -------------------------------------------------------
+
+    /// All that ever were, by name.
+    async fn tokens(&self) -> Result<Vec<TokenRow>, StoreError>;
+
+    /// Adds a token unless its name is, or was, another one's.
+    async fn add_token(&self, token: NewToken) -> Result<AddToken, StoreError>;
+
+    /// Marks a token as revoked, for ever; again changes nothing. The last valid one with the scope `admin` stays.
+    async fn revoke_token(&self, name: &str, by: &str) -> Result<RevokeToken, StoreError>;
+
+    /// Adds the token [`ADMIN`] unless it is there, revoked or not; with `replace`, this one takes the place of what is
+    /// there. Answers the row that is in force.
+    async fn admin_token(&self, mark: TokenMark, replace: bool) -> Result<TokenRow, StoreError>;
 }

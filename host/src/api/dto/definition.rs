@@ -14,6 +14,8 @@ pub struct DefinitionSummary {
     pub version: u32,
     /// Comes with the binary.
     pub built_in: bool,
+    /// Name of the token that put it; `host` for what comes with the binary.
+    pub created_by: String,
     pub created_at: Time,
 }
 
@@ -25,6 +27,8 @@ pub struct Definition {
     pub version: u32,
     /// Comes with the binary.
     pub built_in: bool,
+    /// Name of the token that put it; `host` for what comes with the binary.
+    pub created_by: String,
     pub created_at: Time,
     /// As it was put.
     #[schema(value_type = Object)]

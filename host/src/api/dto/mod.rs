@@ -16,6 +16,7 @@ mod saga;
 mod schema;
 mod step;
 mod time;
+mod token;
 
 pub use batch::{BatchResult, BatchStart, BatchStarted, StartBatch};
 pub use component::{ChannelName, Component, ComponentSummary, Uploaded};
@@ -31,6 +32,7 @@ pub use saga::{
 };
 pub use step::{Channel, MoveChannel, PhaseResult, SagaStep, Step, StepVersion};
 pub use time::Time;
+pub use token::{CreateToken, CreatedToken, Token, TokenStatus};
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;

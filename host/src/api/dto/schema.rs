@@ -1,8 +1,11 @@
-//! Schemas of words that the pure core owns: made from its own lists, so that the document can't fall behind.
+//! Schemas of words that others own: made from its own lists, so that the document can't fall behind.
 
 use utoipa::openapi::{ObjectBuilder, RefOr, Schema, Type};
 
-use crate::saga::{Kind, Phase, Status};
+use crate::{
+    engine::Scope,
+    saga::{Kind, Phase, Status},
+};
 
 pub(super) fn status() -> RefOr<Schema> {
     words(
@@ -22,6 +25,13 @@ pub(super) fn phase() -> RefOr<Schema> {
     words(
         "The two functions of a step",
         [Phase::Run, Phase::Compensate].iter().map(|phase| phase.as_str()),
+    )
+}
+
+pub(super) fn scope() -> RefOr<Schema> {
+    words(
+        "How much a token may do; each includes those before it",
+        Scope::ALL.iter().map(|scope| scope.as_str()),
     )
 }
 

@@ -179,6 +179,7 @@ fn to_engine(request: Request, actor: &Actor, key: Option<String>) -> Result<eng
         params: request.params,
         deployment_id,
         triggered_by: triggered_by.unwrap_or_else(|| actor.0.clone()),
+        actor: actor.0.clone(),
         idempotency: None,
     };
     request.idempotency = key.map(|key| Idempotency {

@@ -91,7 +91,8 @@ impl Demo {
         let node = start_host(folder, &cloud).await?;
         let url = reqwest::Url::parse(&node.url)
             .map_err(|error| CliError::failed(format!("{}: {error}", node.url)))?;
-        let client = Client::new(url, Some(&node.token.text))?;
+        let token = node.token.as_ref().map(|token| token.text.reveal());
+        let client = Client::new(url, token)?;
         let story = Story::new(client, cloud, json, faults);
         story.introduce(folder, &node.url)?;
         let summary = story.tell().await?;

@@ -118,7 +118,7 @@ fn simulator_options(pace: Pace) -> Options {
 fn tell_json(node: &Node, simulator: Option<&Simulator>) -> Result<(), CliError> {
     output::json_line(&json!({
         "url": node.url,
-        "token_file": node.token.file,
+        "token_file": node.token.as_ref().map(|token| &token.file),
         "simulator_api": simulator.map(Simulator::api_url),
         "simulator_control": simulator.map(Simulator::control_url),
     }))
@@ -126,8 +126,12 @@ fn tell_json(node: &Node, simulator: Option<&Simulator>) -> Result<(), CliError>
 
 fn tell(node: &Node, simulator: Option<&Simulator>, account: Option<RealAccount>) -> Result<(), CliError> {
     let url = &node.url;
-    let token_file = node.token.file.display();
-    let made = if node.token.new { " (made just now)" } else { "" };
+    let token_file = node.folder().token_file();
+    let token_file = token_file.display();
+    let token = match &node.token {
+        Some(token) => token.to_string(),
+        None => "revoked; the commands below need another one".to_owned(),
+    };
     let cloud = match (simulator, account) {
         (Some(simulator), _) => format!(
             "simulated DigitalOcean at {}, empty\n          what it holds: curl {}/state",
@@ -141,7 +145,7 @@ fn tell(node: &Node, simulator: Option<&Simulator>, account: Option<RealAccount>
         "arcadia is ready
 
   URL     {url}
-  token   {token_file}{made}
+  token   {token}
   cloud   {cloud}
 
 Provision a droplet:

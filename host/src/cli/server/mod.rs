@@ -13,7 +13,7 @@ use clap::Args;
 
 pub use dev::Dev;
 pub use logging::Logging;
-pub use node::{Node, NodeOptions, Prepared};
+pub use node::{Node, NodeOptions, Prepared, failed};
 pub use serve::Serve;
 
 use super::connection::DEFAULT_LISTEN;

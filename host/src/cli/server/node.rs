@@ -1,6 +1,11 @@
 //! One host in this process: data folder, store, steps, engine and HTTP API, started and ended in order.
 
-use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
 
@@ -14,9 +19,10 @@ use crate::{
     engine::{
         Engine, EngineOptions, Store,
         catalog::{BuiltIn, Catalog},
+        tokens::{TokenText, Tokens},
     },
     step::{Runtime, RuntimeOptions},
-    store::SqliteStore,
+    store::{ADMIN, SqliteStore},
 };
 
 /// How long calls and requests in progress may go on when the host is asked to end.
@@ -33,7 +39,7 @@ pub struct NodeOptions {
 /// What a host needs to run, opened but not at work yet: it has taken over no saga and answers no request.
 pub struct Prepared {
     folder: DataFolder,
-    token: AdminToken,
+    token: Option<AdminToken>,
     store: Arc<dyn Store>,
     listener: TcpListener,
     url: String,
@@ -44,7 +50,8 @@ pub struct Prepared {
 /// A host at work.
 pub struct Node {
     pub url: String,
-    pub token: AdminToken,
+    /// None: it was revoked.
+    pub token: Option<AdminToken>,
     folder: DataFolder,
     engine: Arc<Engine>,
     stop: oneshot::Sender<()>,
@@ -95,6 +102,9 @@ impl Prepared {
         let catalog = Catalog::open(self.store.clone(), runtime.clone(), &BuiltIn::shipped())
             .await
             .map_err(|error| failed("can't open the catalogue of steps", &error))?;
+        let tokens = Tokens::open(self.store.clone())
+            .await
+            .map_err(|error| failed("can't read the tokens", &error))?;
         let engine = Engine::start(EngineOptions {
             store: self.store,
             services: self.services,
@@ -103,11 +113,7 @@ impl Prepared {
         })
         .await
         .map_err(|error| failed("can't start the engine", &error))?;
-        let state = ApiState::new(
-            engine.clone(),
-            api::token_hash(&self.token.text),
-            self.allow_replace,
-        );
+        let state = ApiState::new(engine.clone(), Arc::new(tokens), self.allow_replace);
         let (stop, stopped) = oneshot::channel();
         let serving = tokio::spawn(api::serve(self.listener, state, async move {
             // An error means that nobody holds the other end any more, which is a stop too.
@@ -144,32 +150,44 @@ impl Node {
     }
 }
 
-/// The token in the folder, which must be the one whose hash the database keeps.
-async fn agreed_token(folder: &DataFolder, store: &SqliteStore) -> Result<AdminToken, CliError> {
-    let token = folder.admin_token()?;
-    let hash = api::token_hash(&token.text);
-    let kept = store
-        .admin_token_hash(Some(&hash))
-        .await
-        .map_err(|error| failed("can't read the token's hash", &error))?;
-    if kept.as_deref() == Some(hash.as_str()) {
-        return Ok(token);
-    }
-    let file = token.file.display();
-    if token.new {
-        std::fs::remove_file(&token.file).map_err(CliError::writing(&token.file))?;
-        return Err(CliError::usage(
-            format!("{file} is missing, and the database knows another token than a new one"),
-            "put the file back: the database keeps only the token's hash",
-        ));
-    }
-    Err(CliError::usage(
-        format!("{file} holds another token than the one that this database knows"),
-        "put the file back that belongs to this database",
-    ))
+/// The administrator's token, which folder and database must agree on. The first start makes it: the file first, so that a
+/// crash leaves a token that the next start takes. `None`: it was revoked, and others open the door.
+async fn agreed_token(folder: &DataFolder, store: &SqliteStore) -> Result<Option<AdminToken>, CliError> {
+    let unreadable = |error| failed("can't read the tokens", &error);
+    let rows = store.tokens().await.map_err(unreadable)?;
+    let kept = rows.into_iter().find(|row| row.name == ADMIN);
+    let file = folder.token_file();
+    let (token, new) = match (folder.token()?, kept) {
+        (_, Some(row)) if row.revoked.is_some() => return Ok(None),
+        (Some(token), Some(row)) if token.mark().hash == row.mark.hash => (token, false),
+        (there, Some(_)) => return Err(disagreement(&file, there.is_some())),
+        (Some(token), None) => (token, false),
+        (None, None) => {
+            let token = TokenText::of(rand::random());
+            folder.keep_token(&token)?;
+            (token, true)
+        }
+    };
+    let written = store.admin_token(token.mark(), false).await;
+    written.map_err(|error| failed("can't write the token's hash", &error))?;
+    let text = token;
+    Ok(Some(AdminToken { text, file, new }))
 }
 
-fn failed(what: &str, error: &dyn std::error::Error) -> CliError {
+fn disagreement(file: &Path, is_there: bool) -> CliError {
+    let file = file.display();
+    let what = if is_there {
+        format!("{file} holds another token than the one that this database knows")
+    } else {
+        format!("{file} is missing, and the database keeps only the token's hash")
+    };
+    CliError::usage(
+        what,
+        "put the file back that belongs to this database, or make a new token: arcadia token reset-admin --data FOLDER",
+    )
+}
+
+pub fn failed(what: &str, error: &dyn std::error::Error) -> CliError {
     let mut text = format!("{what}: {error}");
     let mut cause = error.source();
     while let Some(inner) = cause {

@@ -24,7 +24,7 @@ before the first saga is accepted. If they can't be read, that is said, and the 
 were accepted earlier have to go on. Without a token, and without --cloud or --services, every request of a step to
 `digitalocean` is denied.
 
-The first start makes the data folder (mode 0700) and in it the administrator's token (`token`, mode 0600).
+The first start makes the data folder (mode 0700) and in it the administrator's token (`token`, mode 0600), which makes others: `arcadia token create`.
 SIGTERM or ctrl-c ends it in order; a saga survives any other end as well.
 
 Examples:
@@ -69,16 +69,18 @@ impl Serve {
         if json {
             output::json_line(&json!({
                 "url": node.url,
-                "token_file": node.token.file,
-                "token_is_new": node.token.new,
+                "token_file": node.token.as_ref().map(|token| &token.file),
+                "token_is_new": node.token.as_ref().is_some_and(|token| token.new),
                 "account": account,
             }))?;
         } else {
-            let made = if node.token.new { " (made just now)" } else { "" };
+            let token = match &node.token {
+                Some(token) => token.to_string(),
+                None => "revoked; `arcadia token reset-admin` makes another".to_owned(),
+            };
             output::line(&format!(
-                "arcadia is ready at {}\n  administrator's token: {}{made}",
-                node.url,
-                node.token.file.display()
+                "arcadia is ready at {}\n  administrator's token: {token}",
+                node.url
             ))?;
         }
         stop.asked().await;

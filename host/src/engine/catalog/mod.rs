@@ -136,7 +136,10 @@ impl Catalog {
         if let Some(row) = newest.filter(|row| row.body.to_value() == value) {
             return Ok(row);
         }
-        let row = self.store.put_definition(name, &Json::of(&value), false).await?;
+        let row = self
+            .store
+            .put_definition(name, &Json::of(&value), false, actor)
+            .await?;
         tracing::info!(definition = name, version = row.version, actor, "definition put");
         self.reload().await?;
         Ok(row)

@@ -10,7 +10,7 @@ use crate::{
     engine::Problem,
     saga::{Json, id::sha256_hex},
     step::{CompileError, Compiled, DescribeError, Violation, limits::MAX_COMPONENT_BYTES},
-    store::{ChannelRow, ComponentRow, NewComponent, PutComponent, StoreError},
+    store::{ChannelRow, ComponentRow, HOST, NewComponent, PutComponent, StoreError},
 };
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -102,7 +102,9 @@ impl Catalog {
             let known = self.store.definition(name).await?;
             let value = body.to_value();
             if known.is_none_or(|row| row.built_in && row.body.to_value() != value) {
-                self.store.put_definition(name, &Json::of(&value), true).await?;
+                self.store
+                    .put_definition(name, &Json::of(&value), true, HOST)
+                    .await?;
             }
         }
         self.reload().await
@@ -200,6 +202,3 @@ fn undescribed(error: DescribeError) -> UploadError {
     };
     UploadError::Manifest(violations.into_iter().map(problem).collect())
 }
-
-/// Who acts when nobody asked.
-const HOST: &str = "host";

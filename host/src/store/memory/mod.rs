@@ -4,6 +4,7 @@
 mod apply;
 mod read;
 mod run;
+mod tokens;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -18,9 +19,10 @@ use uuid::Uuid;
 
 use self::run::Run;
 use super::{
-    Applied, Change, ChannelRow, ComponentRow, DefinitionRow, EventRow, FindingRow, HostId, LoadedSaga,
-    LogRow, NewComponent, NewLog, Page, ProvisionedRow, PutComponent, ResourceFilter, ResourceRow,
-    SagaFilter, SagaRow, StepRow, Store, StoreError, Takeover, inventory::Inventory,
+    AddToken, Applied, Change, ChannelRow, ComponentRow, DefinitionRow, EventRow, FindingRow, HostId,
+    LoadedSaga, LogRow, NewComponent, NewLog, NewToken, Page, ProvisionedRow, PutComponent, ResourceFilter,
+    ResourceRow, RevokeToken, SagaFilter, SagaRow, StepRow, Store, StoreError, Takeover, TokenMark, TokenRow,
+    inventory::Inventory,
 };
 use crate::saga::{IntentId, JournalRecord, Json, Phase, Plan, RecordState, ResourceKey, SagaId, StepIndex};
 
@@ -46,7 +48,8 @@ struct State {
     channels: BTreeMap<(String, String), ChannelRow>,
     /// Versions of a definition, oldest first.
     definitions: BTreeMap<String, Vec<DefinitionRow>>,
-    admin_token_hash: Option<String>,
+    /// By name.
+    tokens: BTreeMap<String, TokenRow>,
 }
 
 impl MemoryStore {
@@ -306,19 +309,31 @@ impl Store for MemoryStore {
         name: &str,
         body: &Json,
         built_in: bool,
+        created_by: &str,
     ) -> Result<DefinitionRow, StoreError> {
-        Ok(self.state().put_definition(name, body, built_in, self.now_ms()))
+        let now_ms = self.now_ms();
+        Ok(self
+            .state()
+            .put_definition(name, body, built_in, created_by, now_ms))
     }
 
     async fn plan(&self, digest: &str) -> Result<Option<Arc<Plan>>, StoreError> {
         Ok(self.state().plans.get(digest).cloned())
     }
 
-    async fn admin_token_hash(&self, if_missing: Option<&str>) -> Result<Option<String>, StoreError> {
-        let mut state = self.state();
-        if state.admin_token_hash.is_none() {
-            state.admin_token_hash = if_missing.map(str::to_owned);
-        }
-        Ok(state.admin_token_hash.clone())
+    async fn tokens(&self) -> Result<Vec<TokenRow>, StoreError> {
+        Ok(self.state().tokens.values().cloned().collect())
+    }
+
+    async fn add_token(&self, token: NewToken) -> Result<AddToken, StoreError> {
+        Ok(self.state().add_token(token, self.now_ms()))
+    }
+
+    async fn revoke_token(&self, name: &str, by: &str) -> Result<RevokeToken, StoreError> {
+        Ok(self.state().revoke_token(name, by, self.now_ms()))
+    }
+
+    async fn admin_token(&self, mark: TokenMark, replace: bool) -> Result<TokenRow, StoreError> {
+        Ok(self.state().admin_token(mark, replace, self.now_ms()))
     }
 }

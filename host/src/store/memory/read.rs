@@ -150,6 +150,7 @@ impl State {
         name: &str,
         body: &Json,
         built_in: bool,
+        created_by: &str,
         now_ms: i64,
     ) -> DefinitionRow {
         let versions = self.definitions.entry(name.to_owned()).or_default();
@@ -163,6 +164,7 @@ impl State {
             version: versions.last().map_or(1, |newest| newest.version + 1),
             body: body.clone(),
             built_in,
+            created_by: created_by.to_owned(),
             created_ms: now_ms,
         };
         versions.push(row.clone());

@@ -1,4 +1,4 @@
-//! Components, channels, definitions, tokens: few writes, each a transaction of its own.
+//! Components, channels, definitions: few writes, each a transaction of its own.
 
 use std::sync::Arc;
 
@@ -187,10 +187,11 @@ pub(super) async fn put_definition(
     name: &str,
     body: &Json,
     built_in: bool,
+    created_by: &str,
     now_ms: i64,
 ) -> Result<DefinitionRow, StoreError> {
     let mut transaction = writer.begin_with("begin immediate").await.map_err(store_error)?;
-    let row = insert_definition(&mut transaction, name, body, built_in, now_ms)
+    let row = insert_definition(&mut transaction, name, body, built_in, created_by, now_ms)
         .await
         .map_err(store_error)?;
     transaction.commit().await.map_err(commit_error)?;
@@ -202,6 +203,7 @@ async fn insert_definition(
     name: &str,
     body: &Json,
     built_in: bool,
+    created_by: &str,
     now_ms: i64,
 ) -> Result<DefinitionRow, sqlx::Error> {
     let newest = sqlx::query(NEWEST_DEFINITION)
@@ -216,12 +218,13 @@ async fn insert_definition(
         None => 1,
     };
     sqlx::query(
-        "insert into saga_definitions (name, version, body, built_in, created_ms) values (?, ?, ?, ?, ?)",
+        "insert into saga_definitions (name, version, body, built_in, created_by, created_ms) values (?, ?, ?, ?, ?, ?)",
     )
     .bind(name)
     .bind(version)
     .bind(body.as_str())
     .bind(built_in)
+    .bind(created_by)
     .bind(now_ms)
     .execute(connection)
     .await?;
@@ -230,32 +233,7 @@ async fn insert_definition(
         version,
         body: body.clone(),
         built_in,
+        created_by: created_by.to_owned(),
         created_ms: now_ms,
     })
-}
-
-const ADMIN: &str = "admin";
-
-pub(super) async fn admin_token_hash(
-    writer: &mut SqliteConnection,
-    if_missing: Option<&str>,
-    now_ms: i64,
-) -> Result<Option<String>, StoreError> {
-    if let Some(hash) = if_missing {
-        sqlx::query(
-            "insert into tokens (hash, name, scope, created_ms) values (?1, ?2, ?2, ?3)
-             on conflict (name) do nothing",
-        )
-        .bind(hash)
-        .bind(ADMIN)
-        .bind(now_ms)
-        .execute(&mut *writer)
-        .await
-        .map_err(commit_error)?;
-    }
-    sqlx::query_scalar("select hash from tokens where name = ? and revoked_ms is null")
-        .bind(ADMIN)
-        .fetch_optional(writer)
-        .await
-        .map_err(store_error)
 }

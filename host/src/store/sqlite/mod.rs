@@ -5,7 +5,7 @@
 //! | `open`, `writer` | lock, settings, schema, installation; the connection that writes |
 //! | `commit`, `round`, `write`, `inventory` | a commit: rounds of changes, what decides them, the statements |
 //! | `load`, `views`, `hosts`, `catalog` | what is read, ownership, the catalogue |
-//! | `logs` | what steps say |
+//! | `logs`, `tokens` | what steps say; who may ask |
 //! | `row`, `record` | rows as they are written and as they are read |
 //! | `plans`, `error` | plans in memory; what a database error means |
 
@@ -21,6 +21,7 @@ mod plans;
 mod record;
 mod round;
 mod row;
+mod tokens;
 mod views;
 mod write;
 mod writer;
@@ -33,9 +34,10 @@ use uuid::Uuid;
 
 use self::{error::store_error, plans::Plans, writer::Writer};
 use super::{
-    Applied, Change, ChannelRow, ComponentRow, DefinitionRow, EventRow, FindingRow, HostId, LoadedSaga,
-    LogRow, NewComponent, NewLog, Page, ProvisionedRow, PutComponent, ResourceFilter, ResourceRow,
-    SagaFilter, SagaRow, StepRow, Store, StoreError, Takeover, clock::Clock,
+    AddToken, Applied, Change, ChannelRow, ComponentRow, DefinitionRow, EventRow, FindingRow, HostId,
+    LoadedSaga, LogRow, NewComponent, NewLog, NewToken, Page, ProvisionedRow, PutComponent, ResourceFilter,
+    ResourceRow, RevokeToken, SagaFilter, SagaRow, StepRow, Store, StoreError, Takeover, TokenMark, TokenRow,
+    clock::Clock,
 };
 use crate::saga::{IntentId, JournalRecord, Json, Phase, Plan, ResourceKey, SagaId, StepIndex};
 
@@ -250,9 +252,11 @@ impl Store for SqliteStore {
         name: &str,
         body: &Json,
         built_in: bool,
+        created_by: &str,
     ) -> Result<DefinitionRow, StoreError> {
         let mut held = self.writer.hold().await?;
-        let result = catalog::put_definition(held.connection(), name, body, built_in, self.now_ms()).await;
+        let (connection, now_ms) = (held.connection(), self.now_ms());
+        let result = catalog::put_definition(connection, name, body, built_in, created_by, now_ms).await;
         held.release(result)
     }
 
@@ -260,9 +264,25 @@ impl Store for SqliteStore {
         self.plans.read(&self.readers, digest).await
     }
 
-    async fn admin_token_hash(&self, if_missing: Option<&str>) -> Result<Option<String>, StoreError> {
+    async fn tokens(&self) -> Result<Vec<TokenRow>, StoreError> {
+        tokens::tokens(&self.readers).await
+    }
+
+    async fn add_token(&self, token: NewToken) -> Result<AddToken, StoreError> {
         let mut held = self.writer.hold().await?;
-        let result = catalog::admin_token_hash(held.connection(), if_missing, self.now_ms()).await;
+        let result = tokens::add_token(held.connection(), token, self.now_ms()).await;
+        held.release(result)
+    }
+
+    async fn revoke_token(&self, name: &str, by: &str) -> Result<RevokeToken, StoreError> {
+        let mut held = self.writer.hold().await?;
+        let result = tokens::revoke_token(held.connection(), name, by, self.now_ms()).await;
+        held.release(result)
+    }
+
+    async fn admin_token(&self, mark: TokenMark, replace: bool) -> Result<TokenRow, StoreError> {
+        let mut held = self.writer.hold().await?;
+        let result = tokens::admin_token(held.connection(), mark, replace, self.now_ms()).await;
         held.release(result)
     }
 }

@@ -292,6 +292,7 @@ pub(super) fn definition(row: &SqliteRow) -> Result<DefinitionRow, sqlx::Error> 
         version: number(row, "version")?,
         body: json(row, "body")?,
         built_in: row.try_get("built_in")?,
+        created_by: row.try_get("created_by")?,
         created_ms: row.try_get("created_ms")?,
     })
 }

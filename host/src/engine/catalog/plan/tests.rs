@@ -40,6 +40,7 @@ pub(super) fn definition(name: &str, body: &Value) -> DefinitionRow {
         version: 3,
         body: Json::of(body),
         built_in: false,
+        created_by: "ada".to_owned(),
         created_ms: 1,
     }
 }
