@@ -236,6 +236,8 @@ async fn agreeable() -> ServiceConfig {
         }],
         per_minute: 10_000,
         per_hour: 100_000,
+        identity: None,
+        origin: None,
     }
 }
 

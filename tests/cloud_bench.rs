@@ -11,7 +11,8 @@ use std::{
 
 use arcadia::{
     cloud::{
-        FetchError, Grant, IntentRefused, Journal, Once, Outgoing, Response, Secret, ServiceConfig, Services,
+        FetchError, Grant, Identity, IntentRefused, Journal, Once, Outgoing, Response, Secret, ServiceConfig,
+        Services,
     },
     saga::{Answer, AnswerVerdict, Intent, JournalRecord, Phase, RecordState, SagaId, StepIndex},
 };
@@ -276,6 +277,10 @@ impl Journal for Ledger {
         self.owner
     }
 
+    async fn admits(&self, _: &str, _: &Identity) -> Result<(), FetchError> {
+        Ok(())
+    }
+
     async fn intend(&self, intent: Intent) -> Result<(), IntentRefused> {
         self.disk().await;
         if let Some(refused) = self.refuse.lock().unwrap().clone() {
@@ -371,6 +376,7 @@ pub fn config(url: &str) -> ServiceConfig {
     ServiceConfig {
         base_url: url.to_owned(),
         allow: vec![all],
+        identity: None,
         ..ServiceConfig::digitalocean(Some(Secret::new(TOKEN)))
     }
 }

@@ -341,10 +341,15 @@ async fn requests_that_may_have_changed_the_world_are_listed() {
     let shown = json!({
         "id": request["id"], "at": request["at"], "ended_at": request["ended_at"], "body": request["body"],
         "step": "caller", "phase": "run", "service": "test", "method": "POST", "path": "/things",
-        "once_key": "make", "state": "answered", "status": 200,
+        "identity": request["identity"], "once_key": "make", "state": "answered", "status": 200,
     });
     assert_eq!(request, &shown);
     assert!(request["ended_at"].is_string());
+    let identity = request["identity"].as_str().unwrap();
+    assert!(
+        identity.starts_with("http://127.0.0.1:") && !identity.contains('#'),
+        "{identity}"
+    );
     assert!(!first.body.to_string().contains("hunter2"), "{first:?}");
     let cursor = first.body["next_cursor"].as_str().unwrap();
     let rest = api

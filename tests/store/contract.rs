@@ -2,11 +2,11 @@
 
 use arcadia::{
     saga::{Answer, AnswerVerdict, ComponentRef, Event, Hold, Phase, Saga, SagaId, Status, Writes},
-    store::{Applied, Change, Checkpoint, Fence, HostId, Idempotency, RecordIntent},
+    store::{Applied, Change, Checkpoint, Fence, HostId, Idempotency, RecordIntent, SagaFindings},
 };
 use uuid::Uuid;
 
-use super::fixture::{accept, advance, cancel, done, intent, json, on_every_store, plan, saga};
+use super::fixture::{accept, advance, cancel, done, finding, intent, json, on_every_store, plan, saga};
 
 fn checkpoint(saga: SagaId, fence: Fence) -> Change {
     let mut writes = Writes::default();
@@ -29,6 +29,16 @@ fn keyed(number: u128, key: &str, hash: &str, fence: Fence) -> Change {
         request_hash: hash.to_owned(),
     });
     Change::Accept(Box::new(new))
+}
+
+fn findings(saga: SagaId, fence: Fence) -> Change {
+    Change::Findings(Box::new(SagaFindings {
+        saga,
+        fence,
+        resolved_codes: vec!["stuck"],
+        findings: vec![finding("changed", None)],
+        at_ms: 2_000,
+    }))
 }
 
 fn record(number: u128, saga: SagaId, phase: Phase, fence: Fence) -> Change {
@@ -109,9 +119,10 @@ on_every_store! {
                     checkpoint(start.id, fence),
                     record(70, start.id, Phase::Run, fence),
                     record(71, start.id, Phase::Compensate, fence),
+                    findings(start.id, fence),
                 ])
                 .await;
-            assert_eq!(applied, vec![Applied::Fenced; 4], "{fence:?}");
+            assert_eq!(applied, vec![Applied::Fenced; 5], "{fence:?}");
         }
         assert_eq!(store.snapshot(&[start.id]).await, before);
     }

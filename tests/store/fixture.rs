@@ -8,8 +8,8 @@ use arcadia::{
         Phase, Plan, PlanStep, RunPolicy, Saga, SagaId, StepIndex, apply,
     },
     store::{
-        Accept, Advance, Applied, Change, Fence, Header, HostId, MemoryStore, NewEvent, Page, SqliteStore,
-        Store,
+        Accept, Advance, Applied, Change, Fence, Header, HostId, MemoryStore, NewEvent, NewFinding, Page,
+        SqliteStore, Store,
     },
 };
 use tempfile::TempDir;
@@ -227,6 +227,16 @@ pub fn cancel() -> Event {
     }
 }
 
+pub fn finding(code: &str, step: Option<StepIndex>) -> NewFinding {
+    NewFinding {
+        code: code.to_owned(),
+        step,
+        resource: None,
+        message: "the undo is stuck".to_owned(),
+        advice: "retry or abandon".to_owned(),
+    }
+}
+
 pub fn intent(number: u128, saga: SagaId, step: StepIndex, phase: Phase) -> Intent {
     Intent {
         id: Uuid::from_u128(number),
@@ -235,6 +245,7 @@ pub fn intent(number: u128, saga: SagaId, step: StepIndex, phase: Phase) -> Inte
         phase,
         once_key: Some("create".to_owned()),
         service: "digitalocean".to_owned(),
+        identity: Some("https://api.example.com#a".to_owned()),
         method: "POST".to_owned(),
         path: "/v2/droplets".to_owned(),
         request_hash: "hash".to_owned(),

@@ -13,6 +13,7 @@ use arcadia::{
     },
     store::{
         Accept, Advance, Change, Checkpoint, Fence, HostId, Idempotency, NewEvent, NewFinding, RecordIntent,
+        SagaFindings,
     },
 };
 use uuid::Uuid;
@@ -110,6 +111,7 @@ impl Generator {
                 let intent = self.intent(id, step);
                 Some(Change::Intent(Box::new(RecordIntent { fence, intent })))
             }
+            8 if self.dice.percent(30) => Some(Change::Findings(Box::new(self.saga_findings(id)))),
             _ => Some(Change::Answer(Box::new(self.answer()))),
         }
     }
@@ -184,7 +186,9 @@ impl Generator {
         let changed_steps = (0..next.steps.len())
             .filter(|step| next.steps[*step] != before.steps[*step])
             .collect();
-        let from_revision = before.revision + u64::from(self.dice.percent(4));
+        // Not while the belief is behind: it would meet the true revision, with a state made from another one.
+        let early = self.dice.percent(4) && !self.unsure.contains(&id);
+        let from_revision = before.revision + u64::from(early);
         let phase = self.dice.pick(&[Phase::Run, Phase::Compensate]);
         let advance = Advance {
             fence,
@@ -294,6 +298,20 @@ impl Generator {
             .collect()
     }
 
+    fn saga_findings(&mut self, id: SagaId) -> SagaFindings {
+        let mut findings = self.findings(0);
+        if self.dice.percent(90) {
+            findings.iter_mut().for_each(|finding| finding.step = None);
+        }
+        SagaFindings {
+            saga: id,
+            fence: self.fence_of(id),
+            resolved_codes: self.dice.pick(&[vec![], vec!["left-behind"]]),
+            findings,
+            at_ms: self.tick,
+        }
+    }
+
     fn findings(&mut self, step: usize) -> Vec<NewFinding> {
         if !self.dice.percent(15) {
             return Vec::new();
@@ -310,7 +328,7 @@ impl Generator {
     fn key(&mut self) -> ResourceKey {
         ResourceKey {
             provider: "digitalocean".to_owned(),
-            account: String::new(),
+            account: self.dice.pick(&["", "team-1", "team-2"]).to_owned(),
             kind: self.dice.pick(&["droplet", "snapshot"]).to_owned(),
             provider_id: self.dice.below(3).to_string(),
         }
@@ -387,6 +405,11 @@ impl Generator {
         intent.once_key = self
             .dice
             .pick(&[None, Some("create".to_owned()), Some("action".to_owned())]);
+        intent.identity = self.dice.pick(&[
+            None,
+            Some("https://api.example.com#a".to_owned()),
+            Some("https://api.example.com#b".to_owned()),
+        ]);
         intent.redacted_body = self.dice.some("{}".to_owned());
         intent.at_ms = self.tick;
         intent

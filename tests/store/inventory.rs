@@ -3,12 +3,12 @@
 use arcadia::{
     saga::{CloudResource, InventoryWrite, Phase, ResourceKey, Saga, Writes},
     store::{
-        Applied, Change, Checkpoint, Cursor, FindingRow, NewFinding, Page, ProvisionedRow, ResourceFilter,
-        ResourceRow,
+        Applied, Change, Checkpoint, Cursor, FindingRow, Page, ProvisionedRow, ResourceFilter, ResourceRow,
+        SagaFindings,
     },
 };
 
-use super::fixture::{Fixture, T0, advance, done, json, on_every_store, page};
+use super::fixture::{Fixture, T0, advance, done, finding, json, on_every_store, page};
 
 fn key(id: &str) -> ResourceKey {
     ResourceKey {
@@ -234,15 +234,52 @@ on_every_store! {
         assert_eq!(findings(store, false).await.len(), 2);
     }
 
+    findings_of_a_whole_saga_come_and_go_without_a_change_of_its_state(store) {
+        let start = store.start(1).await;
+        let change = |resolved_codes, findings| {
+            Change::Findings(Box::new(SagaFindings {
+                saga: start.id,
+                fence: store.fence(),
+                resolved_codes,
+                findings,
+                at_ms: 2_000,
+            }))
+        };
+        assert_eq!(store.one(change(vec![], vec![finding("changed", None)])).await, Applied::Done);
+        let loaded = store.store.load(start.id).await.unwrap().unwrap();
+        assert_eq!((loaded.saga, loaded.open_findings), (start.clone(), ["changed".to_owned()].into()));
+        let of_a_step = store.one(change(vec!["changed"], vec![finding("changed", Some(0))])).await;
+        assert!(matches!(of_a_step, Applied::Failed(_)), "{of_a_step:?}");
+        assert_eq!(findings(store, true).await.len(), 1);
+        assert_eq!(store.one(change(vec!["changed", "other"], vec![])).await, Applied::Done);
+        assert!(store.store.load(start.id).await.unwrap().unwrap().open_findings.is_empty());
+        assert_eq!(findings(store, false).await[0].resolved_ms, Some(2_000));
+    }
+
+    a_row_without_an_account_gives_way_to_the_one_with_it(store) {
+        let start = store.start(1).await;
+        let bare = ResourceKey { account: String::new(), ..key("7") };
+        let other = ResourceKey { account: "team-2".to_owned(), ..key("7") };
+        let seen = |key: &ResourceKey| InventoryWrite::Upsert(CloudResource { key: key.clone(), ..droplet("7", "active") });
+        let live = async || {
+            let rows = store.store.resources(&ResourceFilter::default(), page(10)).await.unwrap();
+            rows.into_iter().map(|row| row.resource.key).collect::<Vec<_>>()
+        };
+        inventory(store, &start, 0, 2_000, seen(&bare)).await;
+        inventory(store, &start, 0, 3_000, seen(&key("7"))).await;
+        assert_eq!(live().await, [key("7")]);
+        inventory(store, &start, 0, 4_000, seen(&other)).await;
+        assert_eq!(live().await.len(), 2, "accounts don't give way to each other");
+        inventory(store, &start, 0, 5_000, seen(&bare)).await;
+        inventory(store, &start, 0, 6_000, InventoryWrite::MarkDeleted(key("7"))).await;
+        assert_eq!(live().await, std::slice::from_ref(&other));
+        inventory(store, &start, 0, 7_000, seen(&bare)).await;
+        inventory(store, &start, 0, 8_000, InventoryWrite::MarkDeleted(bare)).await;
+        assert_eq!(live().await, [other]);
+    }
+
     findings_are_resolved_by_code_and_opened_again_by_the_same_change(store) {
         let start = store.start(1).await;
-        let finding = |code: &str, step: Option<usize>| NewFinding {
-            code: code.to_owned(),
-            step,
-            resource: None,
-            message: "the undo is stuck".to_owned(),
-            advice: "retry or abandon".to_owned(),
-        };
         let mut change = advance(&start, done(0), store.fence());
         change.findings = vec![finding("stuck", Some(0)), finding("stuck", Some(1)), finding("paused", None)];
         assert_eq!(store.one(Change::Advance(Box::new(change.clone()))).await, Applied::Done);

@@ -130,6 +130,39 @@ on_every_store! {
         assert_eq!(state(store, 70).await, RecordState::Unsent { at_ms: 2_000 });
     }
 
+    a_loaded_saga_tells_where_its_requests_went_that_may_have_done_something(store) {
+        let start = store.start(1).await;
+        let nothing = store.store.load(start.id).await.unwrap().unwrap();
+        assert!(nothing.identities.is_empty());
+        let requests = [
+            (70, "a", Some("o#1"), None),
+            (71, "a", Some("o#2"), Some(answered(500, false))),
+            (72, "a", Some("o#2"), Some(answered(202, true))),
+            (73, "a", Some("o#3"), Some(AnswerVerdict::Refused { response: response(401) })),
+            (74, "a", Some("o#4"), Some(AnswerVerdict::Unsent)),
+            (75, "a", None, Some(AnswerVerdict::Lost)),
+            (76, "b", Some("p"), Some(AnswerVerdict::Lost)),
+        ];
+        for (number, service, identity, verdict) in requests {
+            let intent = arcadia::saga::Intent {
+                service: service.to_owned(),
+                identity: identity.map(str::to_owned),
+                ..intent(number, start.id, 0, Phase::Run)
+            };
+            let change = RecordIntent { fence: store.fence(), intent };
+            assert_eq!(store.one(Change::Intent(Box::new(change))).await, Applied::Done);
+            if let Some(verdict) = verdict {
+                answer(store, number, verdict, 2_000).await;
+            }
+        }
+        let loaded = store.store.load(start.id).await.unwrap().unwrap();
+        let expected = [
+            ("a".to_owned(), ["o#1".to_owned(), "o#2".to_owned()].into()),
+            ("b".to_owned(), ["p".to_owned()].into()),
+        ];
+        assert_eq!(loaded.identities, expected.into());
+    }
+
     the_newest_record_under_a_key_is_the_newest_that_left(store) {
         let start = store.start(1).await;
         assert_eq!(latest(store, start.id, Phase::Run, "create").await, None);

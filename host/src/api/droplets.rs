@@ -17,13 +17,12 @@ use super::{
     query::{NoQuery, Query},
     sagas::{self, Request},
 };
-use crate::{
-    engine::{PlanSource, ResourceFilter},
-    saga::ResourceKey,
-};
+use crate::engine::{self, PlanSource, ResourceFilter, ResourceRow};
 
 const PROVIDER: &str = "digitalocean";
 const DROPLET: &str = "droplet";
+/// Accounts in which the same id is looked for.
+const MAX_ACCOUNTS: u32 = 100;
 
 pub(super) fn routes() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new()
@@ -197,15 +196,22 @@ fn inputs<const N: usize>(given: [(&str, Option<Value>); N]) -> Map<String, Valu
 /// A droplet that was ever in the inventory. One that is gone counts: a repeated request has to find the saga of the
 /// first one, and destroying what is gone ends at once.
 async fn known(state: &ApiState, provider_id: &str) -> Result<(), Problem> {
-    let key = ResourceKey {
-        provider: PROVIDER.to_owned(),
-        account: String::new(),
-        kind: DROPLET.to_owned(),
-        provider_id: provider_id.to_owned(),
+    let filter = ResourceFilter {
+        provider: Some(PROVIDER.to_owned()),
+        kind: Some(DROPLET.to_owned()),
+        provider_id: Some(provider_id.to_owned()),
+        with_deleted: true,
+        ..ResourceFilter::default()
     };
-    match state.store().resource(&key).await? {
-        Some(_) => Ok(()),
-        None => Err(Problem::new(
+    let page = engine::Page {
+        limit: MAX_ACCOUNTS,
+        after: None,
+    };
+    let rows = state.store().resources(&filter, page).await?;
+    let ours = |row: &ResourceRow| state.engine().may_be_reached(&row.resource.key);
+    match rows.iter().any(ours) {
+        true => Ok(()),
+        false => Err(Problem::new(
             Code::UnknownDroplet,
             format!("there is no droplet {provider_id:?} in the inventory; GET /v1/droplets lists them"),
         )),

@@ -52,6 +52,7 @@ async fn list_resources(
     let filter = ResourceFilter {
         provider: query.text("provider"),
         kind: query.text("kind"),
+        provider_id: None,
         saga: query.saga("saga"),
         with_deleted: query.flag("deleted"),
     };

@@ -187,6 +187,7 @@ pub(super) fn request(record: JournalRecord, plan: Option<&Plan>) -> SagaRequest
         step: step_name(plan, intent.step),
         phase: intent.phase,
         service: intent.service,
+        identity: intent.identity,
         method: intent.method,
         path: intent.path,
         once_key: intent.once_key,

@@ -8,6 +8,9 @@
 //! # At most so many requests in any 61 seconds, and in any 3,610 seconds.
 //! per_minute = 240
 //! per_hour = 4900
+//! # Where the id of the credential's account is read: an id means something only within one account. Without it, another
+//! # account behind the credential goes unnoticed.
+//! identity = { path = "/v2/account", pointers = ["/account/team/uuid", "/account/uuid"] }
 //!
 //! # The most that any step may be granted; what isn't listed is denied.
 //! [[services.digitalocean.allow]]
@@ -23,7 +26,7 @@ use std::{collections::BTreeMap, io, path::PathBuf};
 
 use serde::Deserialize;
 
-use super::{Grant, Secret};
+use super::{Grant, IdentityProbe, Secret};
 
 pub const DIGITALOCEAN: &str = "digitalocean";
 const DIGITALOCEAN_URL: &str = "https://api.digitalocean.com";
@@ -46,6 +49,10 @@ pub struct ServiceConfig {
     pub per_minute: u32,
     /// Requests in any 3,610 seconds, at least 1.
     pub per_hour: u32,
+    /// How the account behind the credential is read. None: a change of it isn't noticed.
+    pub identity: Option<IdentityProbe>,
+    /// What stands for the base URL's origin in the identity, where the same service comes back at another address.
+    pub origin: Option<String>,
 }
 
 impl ServiceConfig {
@@ -77,6 +84,11 @@ impl ServiceConfig {
             ],
             per_minute: DIGITALOCEAN_PER_MINUTE,
             per_hour: DIGITALOCEAN_PER_HOUR,
+            identity: Some(IdentityProbe {
+                path: "/v2/account".to_owned(),
+                pointers: vec!["/account/team/uuid".to_owned(), "/account/uuid".to_owned()],
+            }),
+            origin: None,
         }
     }
 
@@ -124,6 +136,7 @@ struct Entry {
     credential_file: Option<PathBuf>,
     per_minute: u32,
     per_hour: u32,
+    identity: Option<IdentityProbe>,
     #[serde(default)]
     allow: Vec<Allow>,
 }
@@ -180,6 +193,8 @@ impl Entry {
             credential,
             per_minute: self.per_minute,
             per_hour: self.per_hour,
+            identity: self.identity,
+            origin: None,
         })
     }
 }

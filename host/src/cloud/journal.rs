@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 
-use super::FetchError;
+use super::{FetchError, Identity};
 use crate::saga::{Answer, Intent, JournalRecord, Phase, SagaId, StepIndex};
 
 /// The journal as one step of one saga sees it.
@@ -12,6 +12,10 @@ pub trait Journal: Send + Sync + 'static {
 
     /// Whose requests these are.
     fn owner(&self) -> (SagaId, StepIndex, Phase);
+
+    /// Whether the saga's requests may go to the service with this identity: not when earlier ones went to another account, where
+    /// an absence proves nothing here. Asked before anything is sent, reads included.
+    async fn admits(&self, service: &str, identity: &Identity) -> Result<(), FetchError>;
 
     /// Makes the intent durable. Only after `Ok` may the request leave.
     async fn intend(&self, intent: Intent) -> Result<(), IntentRefused>;

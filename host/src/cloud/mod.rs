@@ -5,6 +5,7 @@
 //! | `services` | the configured services, and `fetch` |
 //! | `config`, `secret` | what the operator says about them; a credential in memory |
 //! | `request`, `journal` | the words: what a step asks for; the journal as the exchange sees it |
+//! | `identity`, `probe` | whose account a service reaches; how that is read |
 //! | `policy` | which requests have a legal shape and are granted |
 //! | `read`, `write` | the two ways through: shared and unjournaled; journaled and sent at most once |
 //! | `exchange`, `judge` | one exchange on the wire; what its end proves |
@@ -17,10 +18,12 @@ mod budget;
 mod config;
 mod crypto;
 mod exchange;
+mod identity;
 mod journal;
 mod judge;
 mod open;
 mod policy;
+mod probe;
 mod ratelimit;
 mod read;
 mod record;
@@ -35,6 +38,7 @@ mod write;
 pub use config::{ConfigError, DIGITALOCEAN, ServiceConfig};
 pub use crypto::install_crypto;
 pub use exchange::{EXCHANGE_LIMIT, MAX_RESPONSE_BYTES};
+pub use identity::{Identity, IdentityProbe};
 pub use journal::{IntentRefused, Journal};
 pub use policy::{MAX_REQUEST_BODY_BYTES, MAX_URL_BYTES};
 pub use record::{Recorded, recorded};

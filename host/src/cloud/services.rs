@@ -12,12 +12,13 @@ use reqwest::{Url, header};
 use tokio::runtime::Handle;
 
 use super::{
-    FetchError, Grant, Journal, Outgoing, Response, Secret, ServiceConfig,
+    FetchError, Grant, Identity, Journal, Outgoing, Response, Secret, ServiceConfig,
     budget::{Budget, Caller},
     crypto::install_crypto,
     exchange::{Clients, EXCHANGE_LIMIT, Ending},
     open::OpenExchanges,
     policy::{self, MAX_URL_BYTES, Target},
+    probe::Reading,
     ratelimit::hint_of,
     read,
     shared::Shared,
@@ -49,6 +50,8 @@ pub enum ServicesError {
     Credential(String),
     #[error("service {0}: per_minute and per_hour must be at least 1")]
     Budget(String),
+    #[error("service {service}: its identity can't be read: {reason}")]
+    Identity { service: String, reason: String },
     #[error("service {service}: the HTTP client can't be made")]
     Client { service: String, source: reqwest::Error },
     #[error("services need a running async runtime")]
@@ -65,11 +68,11 @@ impl Services {
     pub fn with_exchange_limit(configs: Vec<ServiceConfig>, limit: Duration) -> Result<Self, ServicesError> {
         install_crypto();
         let handle = Handle::try_current().map_err(|_| ServicesError::NoRuntime)?;
-        let origin = Instant::now();
+        let started = Instant::now();
         let mut services = BTreeMap::new();
         for config in configs {
             let name = config.name.clone();
-            let service = Service::new(config, handle.clone(), origin, limit)?;
+            let service = Service::new(config, handle.clone(), started, limit)?;
             if services.insert(name.clone(), Arc::new(service)).is_some() {
                 return Err(ServicesError::Twice(name));
             }
@@ -85,6 +88,8 @@ impl Services {
     }
 
     /// Sends one request of the journal's owner.
+    ///
+    /// Nothing leaves before the service's identity is known and [`Journal::admits`] it.
     ///
     /// A request that may change something leaves only when its intent is durable. From then on the exchange is the host's:
     /// dropping this future leaves it running to its end, which is journaled. Dropped before that, nothing is sent, and an intent that
@@ -103,10 +108,33 @@ impl Services {
             )));
         };
         let prepared = service.prepare(grants, request)?;
+        let identity = service.identity(journal.now_ms()).await?;
+        journal.admits(&service.name, &identity).await?;
         if prepared.target.mutating() {
-            write::fetch(service, &self.open, journal, prepared).await
+            write::fetch(service, &self.open, journal, prepared, &identity).await
         } else {
             read::fetch(service, journal, prepared).await
+        }
+    }
+
+    /// The identity of a service, read now unless it is known; none for a service that isn't configured. `wall_ms`: Unix milliseconds.
+    /// After an error the service can't be used yet; asking again later may work.
+    pub async fn identity(&self, service: &str, wall_ms: i64) -> Result<Option<Arc<Identity>>, FetchError> {
+        match self.services.get(service) {
+            Some(service) => service.identity(wall_ms).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// The identity of a service, if it has been read.
+    pub fn known_identity(&self, service: &str) -> Option<Arc<Identity>> {
+        self.services.get(service)?.reading.known()
+    }
+
+    /// Somebody has to know the account of a service. If it couldn't be told, it is read again, at most once a minute.
+    pub fn doubt_identity(&self, service: &str) {
+        if let Some(service) = self.services.get(service) {
+            service.reading.doubt(service.now_ms());
         }
     }
 
@@ -130,11 +158,12 @@ pub(super) struct Service {
     pub shared: Shared,
     pub handle: Handle,
     pub exchange_limit: Duration,
+    pub reading: Reading,
     base_url: Url,
     authorization: Option<header::HeaderValue>,
     allow: Vec<Grant>,
     budget: Mutex<Budget>,
-    origin: Instant,
+    started: Instant,
 }
 
 /// A request that is allowed, ready to be sent.
@@ -155,7 +184,7 @@ impl Service {
     fn new(
         config: ServiceConfig,
         handle: Handle,
-        origin: Instant,
+        started: Instant,
         exchange_limit: Duration,
     ) -> Result<Self, ServicesError> {
         let name = config.name;
@@ -182,8 +211,13 @@ impl Service {
                 Some(value)
             }
         };
-        Ok(Service {
+        let origin = config
+            .origin
+            .unwrap_or_else(|| base_url.origin().ascii_serialization());
+        let probe = config.identity;
+        let service = Service {
             clients: Clients::new(&name, &base_url)?,
+            reading: Reading::new(origin, probe.clone()),
             name,
             credential: config.credential,
             shared: Shared::default(),
@@ -193,13 +227,33 @@ impl Service {
             authorization,
             allow: config.allow,
             budget: Mutex::new(Budget::new(config.per_minute, config.per_hour)),
-            origin,
-        })
+            started,
+        };
+        if let Some(probe) = &probe {
+            let refused = |reason: String| ServicesError::Identity {
+                service: service.name.clone(),
+                reason,
+            };
+            service
+                .probe_request(probe)
+                .map_err(|error| refused(error.to_string()))?;
+            if probe.pointers.is_empty() || probe.pointers.iter().any(|pointer| !pointer.starts_with('/')) {
+                return Err(refused(
+                    "a JSON Pointer begins with `/`, and one is needed".to_owned(),
+                ));
+            }
+        }
+        Ok(service)
     }
 
     fn prepare(&self, grants: &[Grant], asked: Outgoing) -> Result<Prepared, FetchError> {
         let target = policy::shape_of(&asked)?;
         policy::check_grant(&self.name, &self.allow, grants, &target)?;
+        self.addressed(asked, target)
+    }
+
+    /// With the URL that it goes to.
+    pub fn addressed(&self, asked: Outgoing, target: Target) -> Result<Prepared, FetchError> {
         let mut url = self.base_url.clone();
         let path = format!("{}{}", url.path().trim_end_matches('/'), target.path);
         url.set_path(&path);
@@ -273,7 +327,7 @@ impl Service {
 
     /// Monotonic milliseconds.
     pub fn now_ms(&self) -> i64 {
-        i64::try_from(self.origin.elapsed().as_millis()).unwrap_or(i64::MAX)
+        i64::try_from(self.started.elapsed().as_millis()).unwrap_or(i64::MAX)
     }
 
     /// A place in the rate budget, or how long to wait for one.
@@ -315,6 +369,9 @@ impl Slot {
         let mut budget = self.service.budget();
         budget.settle(now);
         if let Some(head) = ending.head() {
+            if head.status == 401 {
+                self.service.reading.forget();
+            }
             budget.observe(now, hint_of(head.status, &head.headers, wall_ms));
         }
     }

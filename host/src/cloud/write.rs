@@ -6,7 +6,7 @@ use tokio::{sync::oneshot, time};
 use uuid::{ContextV7, Timestamp, Uuid};
 
 use super::{
-    FetchError, Journal, Response,
+    FetchError, Identity, Journal, Response,
     exchange::{Ending, exchange},
     judge::judge,
     open::{OpenExchanges, OpenGuard},
@@ -21,6 +21,7 @@ pub(super) async fn fetch(
     open: &OpenExchanges,
     journal: Arc<dyn Journal>,
     prepared: Prepared,
+    identity: &Identity,
 ) -> Result<Response, FetchError> {
     let request_hash = service.request_hash(&prepared);
     if let Some(response) = earlier(&*journal, &prepared, &request_hash).await? {
@@ -33,7 +34,7 @@ pub(super) async fn fetch(
     let (tell, told) = oneshot::channel();
     let sending = Sending {
         service: Arc::clone(service),
-        intent: intent(service, &*journal, &prepared, request_hash),
+        intent: intent(service, &*journal, &prepared, request_hash, identity),
         open: open.enter(journal.owner()),
         journal,
         prepared,
@@ -73,7 +74,13 @@ async fn earlier(
     }
 }
 
-fn intent(service: &Service, journal: &dyn Journal, prepared: &Prepared, request_hash: String) -> Intent {
+fn intent(
+    service: &Service,
+    journal: &dyn Journal,
+    prepared: &Prepared,
+    request_hash: String,
+    identity: &Identity,
+) -> Intent {
     let (saga, step, phase) = journal.owner();
     let at_ms = journal.now_ms();
     let redacted = prepared.asked.body.as_deref().map(redacted_body);
@@ -84,6 +91,7 @@ fn intent(service: &Service, journal: &dyn Journal, prepared: &Prepared, request
         phase,
         once_key: prepared.asked.once.as_ref().map(|once| once.key.clone()),
         service: service.name.clone(),
+        identity: Some(identity.as_str().to_owned()),
         method: prepared.target.method.to_owned(),
         path: prepared.target.path.clone(),
         request_hash,

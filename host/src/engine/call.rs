@@ -56,6 +56,7 @@ impl Engine {
             unwanted: calling.unwanted.clone(),
             journal: Arc::new(StepJournal::new(self, live, step, phase)),
             grants: std::sync::OnceLock::new(),
+            accounts: std::sync::OnceLock::new(),
         });
         let digest = live.saga.plan.steps[step].component.digest.clone();
         let cut = calling.cut.clone();
@@ -159,10 +160,36 @@ impl Engine {
         call.grants = grants.clone();
         call.memory_bytes = pinned.manifest.memory_bytes;
         host.grants.get_or_init(|| grants);
+        let called = async {
+            match self.accounts_of(&host).await {
+                Ok(accounts) => {
+                    host.accounts.get_or_init(|| accounts);
+                    self.runtime.call(&pinned.component, call, host.clone()).await
+                }
+                Err(error) => starved("unavailable", error.to_string()),
+            }
+        };
         tokio::select! {
-            ended = self.runtime.call(&pinned.component, call, host) => ended,
+            ended = called => ended,
             () = cut.notified() => broken("cut-off", "the saga no longer wanted the call, and it went on for 30 s".to_owned()),
         }
+    }
+
+    /// The account behind each service that the call may use. The guest is called only when all are known, and the saga's own:
+    /// it may write down what it knows before it asks anybody.
+    async fn accounts_of(&self, host: &CallContext) -> Result<BTreeMap<String, String>, FetchError> {
+        let mut accounts = BTreeMap::new();
+        for grant in host.grants.get().into_iter().flat_map(|grants| grants.iter()) {
+            if accounts.contains_key(&grant.service) {
+                continue;
+            }
+            if let Some(identity) = self.services.identity(&grant.service, host.now_ms()).await? {
+                host.journal.admit(&grant.service, &identity).await?;
+                let account = host.journal.account(&grant.service, &identity);
+                accounts.insert(grant.service.clone(), account);
+            }
+        }
+        Ok(accounts)
     }
 
     /// Stores what the call brought, however long the database is away; then the saga goes on.
@@ -291,6 +318,8 @@ pub struct CallContext {
     unwanted: Arc<AtomicBool>,
     journal: Arc<StepJournal>,
     grants: std::sync::OnceLock<Arc<[Grant]>>,
+    /// Service to the account behind it.
+    accounts: std::sync::OnceLock<BTreeMap<String, String>>,
 }
 
 #[async_trait]
@@ -352,14 +381,20 @@ impl CallHost for CallContext {
             account: self.account(&key.provider),
             ..key
         };
-        match self.engine.store.resource(&key).await {
-            Ok(row) => Ok(row.map(|row| row.resource)),
-            Err(error) => Err(Unsaved::Unavailable(error.to_string())),
+        let unavailable = |error: crate::store::StoreError| Unsaved::Unavailable(error.to_string());
+        let mut row = self.engine.store.resource(&key).await.map_err(unavailable)?;
+        if let (None, Some(before)) = (&row, key.without_account()) {
+            row = self.engine.store.resource(&before).await.map_err(unavailable)?;
         }
+        Ok(row.map(|row| row.resource))
     }
 
-    fn account(&self, _provider: &str) -> String {
-        String::new()
+    fn account(&self, provider: &str) -> String {
+        let accounts = self.accounts.get();
+        accounts
+            .and_then(|accounts| accounts.get(provider))
+            .cloned()
+            .unwrap_or_default()
     }
 
     fn log(&self, line: LogLine) {

@@ -11,7 +11,9 @@ use std::{
 use tokio::sync::OwnedMutexGuard;
 
 use super::{
-    Engine, findings, history,
+    Engine,
+    accounts::SERVICE_CHANGED,
+    findings, history,
     live::{Calling, Entry, Live},
     request::Asked,
 };
@@ -115,11 +117,14 @@ impl Engine {
                 Command::Call { .. } | Command::Settle { .. } | Command::Rest(_) => None,
             })
             .collect();
-        let resolved_codes = if event == Event::Retried {
+        let mut resolved_codes = if event == Event::Retried {
             findings::STUCK_CODES.to_vec()
         } else {
             Vec::new()
         };
+        if after.status.is_final() && live.accounts.told() {
+            resolved_codes.push(SERVICE_CHANGED);
+        }
         let written = with
             .writes
             .as_ref()

@@ -1,4 +1,4 @@
-//! What a saga leaves for people when it comes to rest.
+//! What a saga leaves for people when it comes to rest, and what else they have to know of it.
 //!
 //! | code | when | resource |
 //! |---|---|---|
@@ -6,6 +6,7 @@
 //! | `compensation-stuck` | `compensate` of a step can't succeed | each live one of the step |
 //! | `step-stuck` | `run` of a step can't succeed, and the saga can't go back over its pivot | each live one of the step |
 //! | `crash-loop` | host after host died with a call of the saga in progress | |
+//! | `service-changed` | a service that the saga has used reaches another account now: the saga waits (see `accounts`) | |
 //! | `left-behind` | the saga was abandoned, and this still exists | each live one of the saga |
 
 use super::drive::stuck_failure;

@@ -12,15 +12,16 @@ use async_trait::async_trait;
 
 use super::{
     Engine,
+    accounts::{Accounts, SERVICE_CHANGED, Tell},
     drive::{AdvanceError, With},
     history,
     live::Live,
 };
 use crate::{
-    cloud::{self, IntentRefused, Journal},
+    cloud::{self, FetchError, Identity, IntentRefused, Journal},
     saga::{Answer, Event, IllegalEvent, Intent, JournalRecord, Phase, SagaId, StepIndex},
     step::Recorded,
-    store::{Applied, Change, Fence, RecordIntent},
+    store::{Applied, Change, Fence, RecordIntent, SagaFindings},
 };
 
 /// Between two tries to store an answer, while the database is away.
@@ -36,6 +37,7 @@ pub struct StepJournal {
     /// The first mutating intent of this call carries the saga over its pivot.
     pivot: bool,
     has_intents: Arc<AtomicBool>,
+    accounts: Arc<Accounts>,
 }
 
 impl StepJournal {
@@ -48,6 +50,56 @@ impl StepJournal {
             fence: live.fence,
             pivot: phase == Phase::Run && live.saga.plan.steps[step].pivot,
             has_intents: live.has_intents.clone(),
+            accounts: live.accounts.clone(),
+        }
+    }
+
+    /// Denied, a call is told `unavailable`: it costs its step nothing, and the step waits.
+    pub async fn admit(&self, service: &str, identity: &Identity) -> Result<(), FetchError> {
+        let (admitted, tell) = self.accounts.check(service, identity);
+        if !self.tell(&tell).await {
+            self.accounts.untold(&tell);
+        }
+        if admitted {
+            return Ok(());
+        }
+        self.engine.services.doubt_identity(service);
+        Err(FetchError::Unavailable(another_account(service)))
+    }
+
+    /// The account in the keys of the saga's resources.
+    pub fn account(&self, service: &str, identity: &Identity) -> String {
+        self.accounts.account(service, identity)
+    }
+
+    /// False: it has to be told again.
+    async fn tell(&self, tell: &Tell) -> bool {
+        let (resolved_codes, findings) = match tell {
+            Tell::Nothing => return true,
+            Tell::Open(finding) => {
+                tracing::warn!(saga = %self.saga, "{}", finding.message);
+                (Vec::new(), vec![finding.clone()])
+            }
+            Tell::Resolve => (vec![SERVICE_CHANGED], Vec::new()),
+        };
+        let change = Change::Findings(Box::new(SagaFindings {
+            saga: self.saga,
+            fence: self.fence,
+            resolved_codes,
+            findings,
+            at_ms: self.now_ms(),
+        }));
+        match self.engine.writer.submit(change).await {
+            // Fenced: it is another owner's to tell.
+            Ok(Applied::Done | Applied::Fenced | Applied::Turned | Applied::Duplicate { .. }) => true,
+            Ok(Applied::Failed(reason)) => {
+                tracing::error!(saga = %self.saga, reason, "a finding can't be stored");
+                true
+            }
+            Err(error) => {
+                tracing::warn!(saga = %self.saga, %error, "a finding can't be stored yet");
+                false
+            }
         }
     }
 
@@ -108,6 +160,10 @@ impl StepJournal {
     }
 }
 
+fn another_account(service: &str) -> String {
+    format!("{service} reaches another account now than when this saga used it")
+}
+
 #[async_trait]
 impl Journal for StepJournal {
     fn now_ms(&self) -> i64 {
@@ -118,7 +174,16 @@ impl Journal for StepJournal {
         (self.saga, self.step, self.phase)
     }
 
+    async fn admits(&self, service: &str, identity: &Identity) -> Result<(), FetchError> {
+        self.admit(service, identity).await
+    }
+
     async fn intend(&self, intent: Intent) -> Result<(), IntentRefused> {
+        if let Some(identity) = &intent.identity
+            && !self.accounts.bind(&intent.service, identity)
+        {
+            return Err(IntentRefused::Unavailable(another_account(&intent.service)));
+        }
         self.has_intents.store(true, Ordering::Release);
         if !self.pivot {
             return self.record(intent).await;

@@ -13,6 +13,7 @@ use std::{
 
 use tokio::sync::{Notify, OwnedMutexGuard};
 
+use super::accounts::{Accounts, SERVICE_CHANGED};
 use crate::{
     saga::{Json, Phase, Saga, SagaId, StepIndex, Writes},
     store::{Fence, Header, LoadedSaga},
@@ -27,6 +28,7 @@ pub struct Live {
     pub calling: HashMap<(StepIndex, Phase), Calling>,
     /// A mutating intent may be in the journal: what ends is checked against it.
     pub has_intents: Arc<AtomicBool>,
+    pub accounts: Arc<Accounts>,
 }
 
 /// A call in progress on this host.
@@ -46,12 +48,15 @@ impl Live {
             context: BTreeMap::new(),
             calling: HashMap::new(),
             has_intents: Arc::new(AtomicBool::new(false)),
+            accounts: Arc::default(),
         }
     }
 
     pub fn loaded(loaded: LoadedSaga) -> Live {
+        let told = loaded.open_findings.contains(SERVICE_CHANGED);
         let live = Live {
             context: loaded.context,
+            accounts: Arc::new(Accounts::loaded(loaded.identities, told)),
             ..Live::new(Arc::new(loaded.saga), loaded.header, loaded.fence)
         };
         live.has_intents.store(true, Ordering::Relaxed);

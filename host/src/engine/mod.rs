@@ -9,6 +9,7 @@
 //! | `journal` | intents and answers of a call, made durable |
 //! | `writer` | group commit |
 //! | `timers` | the near wakes; the far ones are rows |
+//! | `accounts` | which accounts a saga's requests went to |
 //! | `live`, `calls`, `watch` | sagas in memory; calls in progress; who waits for a change |
 //! | `news`, `logs` | following what happens; what steps say |
 //! | `history`, `findings` | what goes into a saga's events; what it leaves for people |
@@ -20,6 +21,7 @@
 //! There is no recovery code besides taking over: rows say what every saga wants, the first scan of the timers finds those
 //! that want it now, and a call that a dead host had begun is simply called again, with the same attempt and the same keys.
 
+mod accounts;
 mod call;
 mod calls;
 pub mod catalog;
@@ -57,7 +59,12 @@ pub use crate::store::{
 pub use news::{NEWS, SagaNews};
 pub use request::{Asked, PlanSource, Problem, StartError, StartSaga, Started, Verb, VerbError};
 
-use crate::{cloud::Services, saga::Event, step::Runtime, store::HostId};
+use crate::{
+    cloud::Services,
+    saga::{Event, ResourceKey},
+    step::Runtime,
+    store::HostId,
+};
 use catalog::Catalog;
 
 /// Sagas that are loaded at the same time when many wake at once.
@@ -167,6 +174,16 @@ impl Engine {
 
     pub fn catalog(&self) -> &Catalog {
         &self.catalog
+    }
+
+    /// Whether a thing with this key is where its service reaches now, as far as accounts can be told apart.
+    pub fn may_be_reached(&self, key: &ResourceKey) -> bool {
+        match self.services.known_identity(&key.provider) {
+            Some(identity) if !identity.account().is_empty() => {
+                key.account.is_empty() || key.account == identity.account()
+            }
+            Some(_) | None => true,
+        }
     }
 
     /// Sagas that are being changed, called, or about to be; those that sleep are rows.

@@ -22,6 +22,9 @@ pub struct Intent {
     /// The key of `once`; none for a request that may be sent again.
     pub once_key: Option<String>,
     pub service: String,
+    /// Whose account it goes to: the service's origin, and the account's id where it can be told (`origin#account`). None: it was
+    /// recorded before identities were.
+    pub identity: Option<String>,
     pub method: String,
     pub path: String,
     /// Hash over service, method, path, query and body: the same key with another request is refused.

@@ -24,13 +24,21 @@ impl Writes {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct ResourceKey {
     pub provider: String,
-    /// The account behind the service's credential; empty while the host does not read it.
+    /// The id of the account behind the service's credential; empty where it can't be told.
     pub account: String,
     pub kind: String,
     pub provider_id: String,
 }
 
 impl ResourceKey {
+    /// The key that the same thing had while its account couldn't be told; none when this is that one.
+    pub fn without_account(&self) -> Option<ResourceKey> {
+        (!self.account.is_empty()).then(|| ResourceKey {
+            account: String::new(),
+            ..self.clone()
+        })
+    }
+
     /// The resource's id: the same for the same key, for ever.
     pub fn resource_id(&self) -> String {
         let hash = super::id::hash_of(&[

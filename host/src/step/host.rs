@@ -80,7 +80,8 @@ pub trait CallHost: Send + Sync + 'static {
     /// By its key with `account` left empty: the host knows the account.
     async fn resource(&self, key: ResourceKey) -> Result<Option<CloudResource>, Unsaved>;
 
-    /// The account behind a provider's service, part of every resource key.
+    /// The account behind the service that has the provider's name, part of every resource key; empty where it can't be told. The
+    /// same for the whole call.
     fn account(&self, provider: &str) -> String;
 
     fn log(&self, line: LogLine);

@@ -33,6 +33,7 @@ pub enum Change {
     Checkpoint(Box<Checkpoint>),
     Intent(Box<RecordIntent>),
     Answer(Box<Answer>),
+    Findings(Box<SagaFindings>),
 }
 
 /// What became of one change.
@@ -111,6 +112,18 @@ pub struct Checkpoint {
 pub struct RecordIntent {
     pub fence: Fence,
     pub intent: Intent,
+}
+
+/// Findings of a whole saga that come or go without a change of its state.
+#[derive(Debug, Clone)]
+pub struct SagaFindings {
+    pub saga: SagaId,
+    pub fence: Fence,
+    /// Open findings with one of these codes end, before the new ones are added.
+    pub resolved_codes: Vec<&'static str>,
+    /// Without a step.
+    pub findings: Vec<NewFinding>,
+    pub at_ms: i64,
 }
 
 /// Who did what; its time is the change's.

@@ -15,6 +15,11 @@ pub(super) fn refused(change: &Change) -> Option<Applied> {
             ))
         }),
         Change::Advance(advance) => refused_advance(advance),
+        Change::Findings(change) => change
+            .findings
+            .iter()
+            .any(|finding| finding.step.is_some())
+            .then(|| Applied::Failed("a finding of the whole saga names a step".to_owned())),
         Change::Checkpoint(_) | Change::Intent(_) | Change::Answer(_) => None,
     }
 }

@@ -6,6 +6,8 @@
 //!   `deleted`.
 //! - A step has at most one spec version of a resource in force. Recording what is in force already changes nothing;
 //!   recording something else replaces the step's own newest version, or becomes the next one.
+//! - A row from before its account could be told gives way: what is seen, or confirmed gone, in an account ends the row of the
+//!   same thing without one.
 //! - The same (saga, step, code, resource) is the same finding; reported again after it was resolved, it is open again.
 
 use std::collections::BTreeMap;
@@ -41,15 +43,21 @@ impl Maker<'_> {
     }
 }
 
-/// Id of the resource that a write is about.
-pub(super) fn resource_of(write: &InventoryWrite) -> Option<String> {
-    match write {
-        InventoryWrite::Upsert(resource) => Some(resource.key.resource_id()),
-        InventoryWrite::MarkDeleted(key) => Some(key.resource_id()),
+/// Ids of the resources whose rows a write may touch.
+pub(super) fn resources_of(write: &InventoryWrite) -> impl Iterator<Item = String> {
+    let (id, before) = match write {
+        InventoryWrite::Upsert(CloudResource { key, .. }) | InventoryWrite::MarkDeleted(key) => {
+            (Some(key.resource_id()), id_before_account(key))
+        }
         InventoryWrite::RecordProvisioned { resource_id, .. }
-        | InventoryWrite::WithdrawProvisioned { resource_id } => Some(resource_id.clone()),
-        InventoryWrite::Report { .. } => None,
-    }
+        | InventoryWrite::WithdrawProvisioned { resource_id } => (Some(resource_id.clone()), None),
+        InventoryWrite::Report { .. } => (None, None),
+    };
+    id.into_iter().chain(before)
+}
+
+fn id_before_account(key: &ResourceKey) -> Option<String> {
+    Some(key.without_account()?.resource_id())
 }
 
 /// The finding that a `report` makes.
@@ -95,9 +103,9 @@ impl Inventory {
     pub(super) fn apply(&mut self, maker: Maker<'_>, write: &InventoryWrite) {
         match write {
             InventoryWrite::Upsert(resource) => self.upsert(maker, resource),
-            InventoryWrite::MarkDeleted(key) => {
-                if let Some(row) = self.resources.get_mut(&key.resource_id()) {
-                    row.deleted_ms = row.deleted_ms.or(Some(maker.at_ms));
+            InventoryWrite::MarkDeleted(_) => {
+                for resource_id in resources_of(write) {
+                    self.end(&resource_id, maker.at_ms);
                 }
             }
             InventoryWrite::RecordProvisioned { resource_id, spec } => self.record(maker, resource_id, spec),
@@ -137,8 +145,17 @@ impl Inventory {
         }
     }
 
+    fn end(&mut self, resource_id: &str, at_ms: i64) {
+        if let Some(row) = self.resources.get_mut(resource_id) {
+            row.deleted_ms = row.deleted_ms.or(Some(at_ms));
+        }
+    }
+
     fn upsert(&mut self, maker: Maker<'_>, resource: &CloudResource) {
         let resource_id = resource.key.resource_id();
+        if let Some(before) = id_before_account(&resource.key) {
+            self.end(&before, maker.at_ms);
+        }
         match self.resources.get_mut(&resource_id) {
             Some(row) => {
                 row.resource = resource.clone();

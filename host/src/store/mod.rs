@@ -7,7 +7,7 @@
 //!    either all that were answered otherwise than `Failed` are there, or none is. It answers only when they are durable.
 //! 2. A change never fails its neighbours: one that can't be applied is answered `Failed`, `Fenced`, `Turned` or
 //!    `Duplicate`, leaves nothing, and the others are applied as if it had not been there. They are applied in order.
-//! 3. An `Advance`, `Checkpoint` or `Intent` changes nothing unless its owner and fence are the saga's; an `Advance` also
+//! 3. An `Advance`, `Checkpoint`, `Intent` or `Findings` changes nothing unless its owner and fence are the saga's; an `Advance` also
 //!    asks for the saga's revision. `Fenced` otherwise.
 //! 4. An `Intent` of `run` changes nothing once a cancel is recorded or the saga has turned (`Turned`).
 //! 5. An `Answer` is never fenced. The first conclusive state of a record stays: a second answer changes nothing.
@@ -36,7 +36,7 @@ use async_trait::async_trait;
 pub use catalog::{ChannelRow, ComponentRow, DefinitionRow, NewComponent, PutComponent};
 pub use change::{
     Accept, Advance, Applied, Change, Checkpoint, Fence, HostId, Idempotency, NewEvent, NewFinding,
-    RecordIntent,
+    RecordIntent, SagaFindings,
 };
 pub use memory::MemoryStore;
 pub use sqlite::SqliteStore;
@@ -95,7 +95,7 @@ pub trait Store: Send + Sync + 'static {
 
     // --- one saga ---------------------------------------------------------------------------------------------------
 
-    /// The whole saga with its context, as the engine needs it.
+    /// The whole saga with its context, as the engine needs it: all of one moment.
     async fn load(&self, saga: SagaId) -> Result<Option<LoadedSaga>, StoreError>;
 
     /// Newest record of this step under a `once` key that was not `Unsent`.

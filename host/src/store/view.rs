@@ -1,6 +1,6 @@
 //! What is read back: the whole saga for the engine, rows for people.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -26,6 +26,10 @@ pub struct LoadedSaga {
     pub fence: Fence,
     /// `(scope, key)` to value.
     pub context: BTreeMap<(String, String), Json>,
+    /// Services that its journal has requests to which may have done something, each with the identities that these carry.
+    pub identities: BTreeMap<String, BTreeSet<String>>,
+    /// Codes of its findings that are open.
+    pub open_findings: BTreeSet<String>,
 }
 
 /// What a host found when it opened the database.
@@ -62,6 +66,7 @@ impl SagaFilter {
 pub struct ResourceFilter {
     pub provider: Option<String>,
     pub kind: Option<String>,
+    pub provider_id: Option<String>,
     pub saga: Option<SagaId>,
     /// Also rows whose thing is confirmed gone.
     pub with_deleted: bool,

@@ -67,6 +67,8 @@ pub struct SagaRequest {
     #[schema(schema_with = schema::phase)]
     pub phase: Phase,
     pub service: String,
+    /// Whose account it went to: the service's origin, `#`, and the account's id where it can be told.
+    pub identity: Option<String>,
     #[schema(example = "POST")]
     pub method: String,
     #[schema(example = "/v2/droplets")]

@@ -20,6 +20,7 @@ use crate::{
         simulate::{self, Pace, SIMULATED_TOKEN},
         stop::Stop,
     },
+    cloud::ServiceConfig,
     simulator::{Options, Rules, Simulator, Token},
 };
 
@@ -65,7 +66,11 @@ impl Dev {
             Cloud::DigitalOcean => None,
         };
         let service = match &simulator {
-            Some(simulator) => digitalocean_at(&simulator.api_url(), SIMULATED_TOKEN),
+            // Each start has a cloud of its own at another port. Sagas of the last one go on, and learn that their things are gone.
+            Some(simulator) => ServiceConfig {
+                origin: Some("simulator".to_owned()),
+                ..digitalocean_at(&simulator.api_url(), SIMULATED_TOKEN)
+            },
             None => cloud::real_digitalocean(|name| env::var(name).ok()).ok_or_else(|| {
                 CliError::usage(
                     "there is no token for DigitalOcean",

@@ -7,7 +7,7 @@ use crate::{
     saga::{Answer, AnswerVerdict, Intent, JournalRecord, Phase, RecordState, SagaId, StepIndex},
     store::{
         Accept, Advance, Applied, Change, Checkpoint, EventRow, Fence, HostId, NewEvent, RecordIntent,
-        Takeover, check, inventory::Maker,
+        SagaFindings, Takeover, check, inventory::Maker,
     },
 };
 
@@ -22,6 +22,7 @@ impl State {
             Change::Checkpoint(checkpoint) => self.checkpoint(checkpoint),
             Change::Intent(record) => self.record_intent(record),
             Change::Answer(answer) => self.answer(answer),
+            Change::Findings(change) => self.find(change),
         }
     }
 
@@ -205,6 +206,23 @@ impl State {
                 ended_at_ms: ended_at_ms.or(Some(at_ms)),
             },
         };
+        Applied::Done
+    }
+
+    fn find(&mut self, change: &SagaFindings) -> Applied {
+        if self.owned(change.saga, change.fence).is_none() {
+            return Applied::Fenced;
+        }
+        self.inventory
+            .resolve(change.saga, &change.resolved_codes, change.at_ms);
+        let maker = Maker {
+            saga: change.saga,
+            step: None,
+            at_ms: change.at_ms,
+        };
+        for finding in &change.findings {
+            self.inventory.find(maker, finding);
+        }
         Applied::Done
     }
 

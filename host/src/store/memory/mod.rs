@@ -126,7 +126,7 @@ impl Store for MemoryStore {
     }
 
     async fn load(&self, saga: SagaId) -> Result<Option<LoadedSaga>, StoreError> {
-        Ok(self.state().runs.get(&saga).map(Run::loaded))
+        Ok(self.state().load(saga))
     }
 
     async fn journal_latest(

@@ -6,8 +6,8 @@ use super::State;
 use crate::{
     saga::{IntentId, JournalRecord, Json, RecordState, SagaId},
     store::{
-        ComponentRow, DefinitionRow, EventRow, FindingRow, LogRow, MAX_LOG_ROWS, NewComponent, NewLog, Page,
-        PutComponent, ResourceFilter, ResourceRow, SagaFilter, SagaRow,
+        ComponentRow, DefinitionRow, EventRow, FindingRow, LoadedSaga, LogRow, MAX_LOG_ROWS, NewComponent,
+        NewLog, Page, PutComponent, ResourceFilter, ResourceRow, SagaFilter, SagaRow,
     },
 };
 
@@ -26,6 +26,26 @@ fn matches<T: PartialEq>(wanted: Option<&T>, found: Option<&T>) -> bool {
 }
 
 impl State {
+    pub(super) fn load(&self, saga: SagaId) -> Option<LoadedSaga> {
+        let mut loaded = self.runs.get(&saga)?.loaded();
+        for record in self.journal.values().filter(|record| record.intent.saga == saga) {
+            let did_nothing = matches!(
+                record.state,
+                RecordState::Refused { .. } | RecordState::Unsent { .. }
+            );
+            if let (Some(identity), false) = (&record.intent.identity, did_nothing) {
+                let of_service = loaded.identities.entry(record.intent.service.clone());
+                of_service.or_default().insert(identity.clone());
+            }
+        }
+        let findings = self.inventory.findings.values();
+        loaded.open_findings = findings
+            .filter(|row| row.saga == Some(saga) && row.resolved_ms.is_none())
+            .map(|row| row.code.clone())
+            .collect();
+        Some(loaded)
+    }
+
     pub(super) fn sagas(&self, filter: &SagaFilter, page: &Page) -> Vec<SagaRow> {
         let rows = self
             .runs
@@ -83,6 +103,7 @@ impl State {
         let rows = self.inventory.resources.values().filter(|row| {
             let key = &row.resource.key;
             matches(filter.provider.as_ref(), Some(&key.provider))
+                && matches(filter.provider_id.as_ref(), Some(&key.provider_id))
                 && matches(filter.kind.as_ref(), Some(&key.kind))
                 && matches(filter.saga.as_ref(), Some(&row.saga))
                 && (filter.with_deleted || row.deleted_ms.is_none())

@@ -1,6 +1,9 @@
 //! One saga in the model.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use crate::{
     saga::{Json, Phase, Saga, StepIndex, Writes},
@@ -70,12 +73,15 @@ impl Run {
         Summary::of(&self.saga).wake_ms
     }
 
+    /// Without what the journal and the findings know.
     pub(super) fn loaded(&self) -> LoadedSaga {
         LoadedSaga {
             saga: self.saga.clone(),
             header: self.header.clone(),
             fence: self.fence,
             context: self.context.clone(),
+            identities: BTreeMap::new(),
+            open_findings: BTreeSet::new(),
         }
     }
 

@@ -166,6 +166,7 @@ fn shared_by(change: &Change, frees_keys: bool) -> Vec<Shared> {
             shared.extend(resources_of(&checkpoint.writes));
             shared
         }
+        Change::Findings(change) => vec![Shared::Saga(change.saga.0)],
         Change::Intent(record) => vec![
             Shared::Saga(record.intent.saga.0),
             Shared::Intent(record.intent.id),
@@ -184,6 +185,6 @@ fn resources_of(writes: &Writes) -> impl Iterator<Item = Shared> + '_ {
     writes
         .inventory
         .iter()
-        .filter_map(inventory::resource_of)
+        .flat_map(inventory::resources_of)
         .map(Shared::Resource)
 }

@@ -14,7 +14,7 @@ use crate::{
     saga::{InventoryWrite, SagaId},
     store::{
         FindingRow, NewFinding, ProvisionedRow, ResourceRow,
-        inventory::{Inventory, Maker, finding_id, finding_of, resource_of},
+        inventory::{Inventory, Maker, finding_id, finding_of, resources_of},
     },
 };
 
@@ -77,7 +77,7 @@ enum Write<'a> {
 
 impl<'a> Touched<'a> {
     pub(super) fn inventory_write(&mut self, maker: Maker<'_>, write: &'a InventoryWrite) {
-        self.resources.extend(resource_of(write));
+        self.resources.extend(resources_of(write));
         if let Some(finding) = finding_of(write) {
             self.findings.insert(id_of(maker, &finding));
         }

@@ -1,6 +1,6 @@
 //! One saga: as the engine needs it, and as its parts are looked at.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use sqlx::{Row as _, SqliteConnection, SqlitePool, sqlite::SqliteRow};
 
@@ -53,6 +53,8 @@ pub(super) async fn load(
     let turning = row.turning.as_ref().map(read).transpose();
     let paused = row.paused.as_ref().map(read).transpose();
     let context = context(&mut snapshot, id).await?;
+    let identities = identities(&mut snapshot, id).await?;
+    let open_findings = open_findings(&mut snapshot, id).await?;
     let saga = Saga {
         id,
         plan,
@@ -77,7 +79,41 @@ pub(super) async fn load(
             .into_iter()
             .map(|(scope, key, value)| ((scope, key), value))
             .collect(),
+        identities,
+        open_findings,
     }))
+}
+
+async fn identities(
+    connection: &mut SqliteConnection,
+    saga: SagaId,
+) -> Result<BTreeMap<String, BTreeSet<String>>, StoreError> {
+    let rows: Vec<(String, String)> = sqlx::query_as(
+        "select distinct service, identity from http_journal
+         where saga_id = ? and identity is not null and state in ('open', 'answered')",
+    )
+    .bind(saga.to_string())
+    .fetch_all(connection)
+    .await
+    .map_err(store_error)?;
+    let mut identities: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for (service, identity) in rows {
+        identities.entry(service).or_default().insert(identity);
+    }
+    Ok(identities)
+}
+
+async fn open_findings(
+    connection: &mut SqliteConnection,
+    saga: SagaId,
+) -> Result<BTreeSet<String>, StoreError> {
+    let codes: Vec<String> =
+        sqlx::query_scalar("select distinct code from findings where saga_id = ? and resolved_ms is null")
+            .bind(saga.to_string())
+            .fetch_all(connection)
+            .await
+            .map_err(store_error)?;
+    Ok(codes.into_iter().collect())
 }
 
 fn takeovers(run: &SqliteRow) -> Result<u32, sqlx::Error> {

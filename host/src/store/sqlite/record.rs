@@ -164,6 +164,7 @@ pub(super) fn journal(row: &SqliteRow) -> Result<JournalRecord, sqlx::Error> {
         phase: phase(row)?,
         once_key: row.try_get("once_key")?,
         service: row.try_get("service")?,
+        identity: row.try_get("identity")?,
         method: row.try_get("method")?,
         path: row.try_get("path")?,
         request_hash: row.try_get("request_hash")?,

@@ -19,7 +19,7 @@ use super::{
 use crate::{
     saga::{Answer, Intent, Phase, Plan, SagaId, Writes},
     store::{
-        Accept, Advance, Applied, Change, Checkpoint, Fence, NewEvent, RecordIntent,
+        Accept, Advance, Applied, Change, Checkpoint, Fence, NewEvent, RecordIntent, SagaFindings,
         inventory::Maker,
         rows::{Summary, rows_of},
     },
@@ -62,6 +62,7 @@ pub(super) async fn apply_round(
             Change::Checkpoint(checkpoint) => take_checkpoint(&ground, checkpoint, &mut rows, &mut touched),
             Change::Intent(record) => take_intent(&ground, record, &mut rows),
             Change::Answer(answer) => take_answer(&ground, answer, &mut rows),
+            Change::Findings(change) => take_findings(&ground, change, &mut rows, &mut touched),
         })
         .collect();
     write_rows(connection, &rows).await?;
@@ -87,6 +88,7 @@ async fn read_ground(
             Change::Checkpoint(checkpoint) => sagas.push(checkpoint.saga),
             Change::Intent(record) => sagas.push(record.intent.saga),
             Change::Answer(answer) => intents.push(answer.intent),
+            Change::Findings(change) => sagas.push(change.saga),
         }
     }
     let mut ground = Ground {
@@ -331,6 +333,32 @@ fn take_answer<'a>(ground: &Ground, answer: &'a Answer, rows: &mut Rows<'a>) -> 
         None => return Applied::Failed(format!("there is no intent {}", answer.intent)),
         Some(true) => rows.answered.push(AnsweredRow::new(answer)),
         Some(false) => {}
+    }
+    Applied::Done
+}
+
+fn take_findings<'a>(
+    ground: &Ground,
+    change: &'a SagaFindings,
+    rows: &mut Rows<'a>,
+    touched: &mut Touched<'a>,
+) -> Applied {
+    if ground.owned(change.saga, change.fence).is_none() {
+        return Applied::Fenced;
+    }
+    rows.resolved
+        .extend(change.resolved_codes.iter().map(|code| ResolvedRow {
+            saga: change.saga,
+            code,
+            at: change.at_ms,
+        }));
+    for finding in &change.findings {
+        let maker = Maker {
+            saga: change.saga,
+            step: None,
+            at_ms: change.at_ms,
+        };
+        touched.finding(maker, finding);
     }
     Applied::Done
 }

@@ -96,8 +96,8 @@ pub(super) async fn requests(
 ) -> Result<Vec<JournalRecord>, StoreError> {
     let rows = sqlx::query(
         "select
-            id, saga_id, step, phase, once_key, service, method, path, request_hash, redacted_body, at_ms, state,
-            ended_ms, conclusive, status, headers, x'' as body
+            id, saga_id, step, phase, once_key, service, identity, method, path, request_hash, redacted_body, at_ms,
+            state, ended_ms, conclusive, status, headers, x'' as body
          from http_journal where saga_id = ? and id > ? order by id limit ?",
     )
     .bind(saga.to_string())
@@ -117,6 +117,7 @@ pub(super) async fn resources(
     let mut listing = Listing::of("cloud_resources");
     listing.equal("provider", filter.provider.as_deref());
     listing.equal("kind", filter.kind.as_deref());
+    listing.equal("provider_id", filter.provider_id.as_deref());
     listing.equal("saga_id", filter.saga.map(|saga| saga.to_string()));
     if !filter.with_deleted {
         listing.missing("deleted_ms");
