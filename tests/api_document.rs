@@ -36,6 +36,9 @@ const OPERATIONS: &str = "
     GET /v1/stream
     GET /v1/tokens
     POST /v1/components
+    POST /v1/components/{digest}/approve
+    POST /v1/components/{digest}/retire
+    POST /v1/components/{digest}/revoke
     POST /v1/droplets
     POST /v1/droplets/{provider_id}/snapshots
     POST /v1/sagas

@@ -65,7 +65,7 @@ pub fn everywhere() -> Vec<Refusal> {
         looks(),
         changes(),
         uploads(),
-        tokens(),
+        administration(),
     ];
     groups.into_iter().flatten().collect()
 }
@@ -430,8 +430,9 @@ fn uploads() -> Vec<Refusal> {
     ]
 }
 
-fn tokens() -> Vec<Refusal> {
+fn administration() -> Vec<Refusal> {
     let create = |body: Value, place| sent("POST", "/v1/tokens", &body, INVALID, place);
+    let approve = |body: Value, place| sent("POST", "/v1/components/x/approve", &body, INVALID, place);
     let taken = json!({ "name": "admin", "scope": "read" });
     vec![
         create(json!({ "scope": "run" }), ""),
@@ -459,6 +460,11 @@ fn tokens() -> Vec<Refusal> {
             "/expires_at",
         ),
         sent("POST", "/v1/tokens", &taken, (409, "token-name-taken"), ""),
+        no_body("POST", "/v1/components/x/approve", 404, "unknown-component", ""),
+        no_body("POST", "/v1/components/x/retire", 404, "unknown-component", ""),
+        no_body("POST", "/v1/components/x/revoke", 404, "unknown-component", ""),
+        approve(json!({ "http": {} }), "/http"),
+        approve(json!({ "grants": [] }), "/grants"),
         no_body("DELETE", "/v1/tokens/nobody", 404, "unknown-token", ""),
         no_body("DELETE", "/v1/tokens/admin", 409, "last-admin-token", ""),
     ]

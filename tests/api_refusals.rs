@@ -65,9 +65,12 @@ async fn wrong(api: &Api, document: &Document, refusal: &Refusal) -> Option<Stri
 }
 
 /// Codes that only a host in trouble answers with, or that other tests provoke.
-const ELSEWHERE: [&str; 16] = [
+const ELSEWHERE: [&str; 19] = [
     "body-interrupted",
     "body-timeout",
+    "component-pending",
+    "component-retired",
+    "component-revoked",
     "idempotency-key-reused",
     "internal",
     "invalid-header",

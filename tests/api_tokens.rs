@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// Makes a token; its text.
-async fn token(api: &Api, name: &str, scope: &str) -> String {
+pub async fn token(api: &Api, name: &str, scope: &str) -> String {
     let made = api
         .post("/v1/tokens", json!({ "name": name, "scope": scope }))
         .await;
@@ -21,7 +21,7 @@ async fn token(api: &Api, name: &str, scope: &str) -> String {
     made.body["secret"].as_str().unwrap().to_owned()
 }
 
-fn with(api: &Api, token: &str, method: Method, path: &str) -> RequestBuilder {
+pub fn with(api: &Api, token: &str, method: Method, path: &str) -> RequestBuilder {
     api.http
         .request(method, format!("{}{path}", api.url))
         .bearer_auth(token)
@@ -35,7 +35,7 @@ async fn revoke(api: &Api, name: &str) -> Answer {
     answer(api.request(Method::DELETE, &format!("/v1/tokens/{name}"))).await
 }
 
-fn refused(answer: &Answer) -> (u16, Option<&str>) {
+pub fn refused(answer: &Answer) -> (u16, Option<&str>) {
     (answer.status, answer.body["code"].as_str())
 }
 

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use arcadia::{
     engine::{
         PlanSource, StartError,
-        catalog::{BuiltIn, Catalog},
+        catalog::{ApprovalError, BuiltIn, Catalog},
     },
     saga::{Json, id::sha256_hex},
-    store::ChannelRow,
+    store::{ChannelRow, ComponentStatus},
 };
 use serde_json::{Value, json};
 
@@ -93,6 +93,50 @@ async fn a_version_that_a_user_took_is_not_replaced_by_the_binary() {
     let catalog = open(&store, &built_in(&greet("0.1.0"), &hello("x"))).await;
     assert_eq!(greets_with(&catalog, "greet@0.1.0"), sha256_hex(&mine));
     assert_eq!(catalog.steps()[0].components.len(), 1);
+}
+
+#[tokio::test]
+async fn what_waits_for_approval_keeps_no_version_from_the_binary_and_is_approved_when_it_is_the_binarys_own()
+{
+    let store = store();
+    let catalog = open(&store, &BuiltIn::default()).await;
+    let propose = async |bytes: &Arc<[u8]>| catalog.propose(bytes.clone(), None, "eve", false).await.unwrap();
+    let squatter = component_of(&json!({"name": "greet", "version": "0.1.0"}), 3);
+    let waits = propose(&squatter).await.row;
+    let own = greet("0.2.0");
+    assert_eq!(propose(&own).await.row.status, ComponentStatus::Pending);
+    store.advance_ms(1);
+
+    let theirs = greet("0.1.0");
+    let catalog = open(&store, &built_in(&theirs, &hello("x"))).await;
+    assert_eq!(greets_with(&catalog, "greet"), sha256_hex(&theirs));
+    assert_eq!(greets_with(&catalog, "greet@0.1.0"), sha256_hex(&theirs));
+    let late = catalog.approve(&waits.digest, None, "ada").await;
+    assert!(
+        matches!(late, Err(ApprovalError::VersionExists { .. })),
+        "{late:?}"
+    );
+
+    let catalog = open(&store, &built_in(&own, &hello("x"))).await;
+    assert_eq!(greets_with(&catalog, "greet"), sha256_hex(&own));
+    assert_eq!(catalog.component(&sha256_hex(&own)).unwrap().status_by, "host");
+}
+
+#[tokio::test]
+async fn a_retired_component_of_the_binary_stays_retired_and_no_channel_is_moved_to_it() {
+    let store = store();
+    let (old, new) = (greet("0.1.0"), greet("0.2.0"));
+    let catalog = open(&store, &built_in(&old, &hello("x"))).await;
+    let catalog_of_new = open(&store, &built_in(&new, &hello("x"))).await;
+    drop(catalog);
+    catalog_of_new.retire(&sha256_hex(&old), "ada").await.unwrap();
+    let catalog = open(&store, &built_in(&old, &hello("x"))).await;
+    assert_eq!(greets_with(&catalog, "greet"), sha256_hex(&new));
+    let row = catalog.component(&sha256_hex(&old)).unwrap();
+    assert_eq!(
+        (row.status, row.status_by.as_str()),
+        (ComponentStatus::Retired, "ada")
+    );
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
-//! `arcadia token …` against a real host, and the administrator's token made anew without one.
+//! `arcadia token …` and what an administrator says of components, against a real host; the administrator's token made anew
+//! without one.
 
-use std::fs;
+use std::{fs, path::Path};
 
 use crate::cli_binary::{Host, arcadia, exit_code, text};
 
@@ -106,4 +107,52 @@ fn a_host_starts_without_the_administrators_token_once_it_is_revoked() {
     let host = Host::serve(folder.path());
     assert!(host.ready["token_file"].is_null(), "{}", host.ready);
     assert!(!folder.path().join("token").exists());
+}
+
+#[test]
+fn a_step_that_an_operator_pushed_is_shown_as_pending_until_an_administrator_approves_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let host = Host::serve(folder.path());
+    let made = host.json(["token", "create", "--name", "ann", "--scope", "operate"]);
+    let operator = made["secret"].as_str().unwrap();
+    let components = Path::new(env!("CARGO_MANIFEST_DIR")).join("../steps-wasm/examples/components");
+    let mut push = arcadia();
+    push.args(["--url", host.url(), "--token", operator, "step", "push"])
+        .arg(components.join("scripted.wasm"));
+    let pushed = push.output().unwrap();
+    assert_eq!(exit_code(&pushed), 0, "{}", text(&pushed.stderr));
+    assert!(
+        text(&pushed.stdout).contains("it is pending; next"),
+        "{}",
+        text(&pushed.stdout)
+    );
+    let listed = text(&host.run(["step", "list"]).stdout);
+    let line = listed.lines().find(|line| line.starts_with("scripted")).unwrap();
+    assert!(line.contains("pending"), "{listed}");
+    let steps = r#"[{"name":"one","component":"scripted@0.1.0"}]"#;
+    let start = || host.run(["saga", "start", "--kind", "test", "--steps", steps]);
+    let refused = start();
+    assert_eq!(exit_code(&refused), 1);
+    assert!(
+        text(&refused.stderr).contains("/approve"),
+        "{}",
+        text(&refused.stderr)
+    );
+
+    let approved = host.run(["step", "approve", "scripted", "0.1.0"]);
+    let told = text(&approved.stdout);
+    assert_eq!(exit_code(&approved), 0, "{}", text(&approved.stderr));
+    assert!(
+        told.contains("digitalocean: GET") && told.contains("scripted 0.1.0 is approved"),
+        "{told}"
+    );
+    assert!(told.contains("scripted#stable points to it"), "{told}");
+    assert_eq!(exit_code(&start()), 0);
+    let retired = host.run(["step", "retire", "scripted", "0.1.0"]);
+    assert!(
+        text(&retired.stdout).contains("scripted 0.1.0 is retired"),
+        "{}",
+        text(&retired.stdout)
+    );
+    assert_eq!(exit_code(&start()), 1);
 }

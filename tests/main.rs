@@ -2,6 +2,7 @@
 
 #![cfg(test)]
 
+mod api_approval;
 mod api_catalog;
 mod api_document;
 mod api_inventory;

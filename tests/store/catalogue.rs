@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arcadia::store::{ChannelRow, NewComponent, PutComponent};
+use arcadia::store::{ChannelRow, ComponentStatus, NewComponent, PutComponent, SetStatus};
 
 use super::fixture::{Fixture, json, on_every_store, plan};
 
@@ -15,6 +15,8 @@ fn component(digest: &str, version: &str) -> NewComponent {
         bytes: Arc::from(digest.as_bytes()),
         built_in: false,
         uploaded_by: "ann".to_owned(),
+        status: ComponentStatus::Pending,
+        granted: None,
     }
 }
 
@@ -52,6 +54,32 @@ on_every_store! {
         assert_eq!(digests(store).await, ["d1", "d2"], "pinned sagas keep the old one");
         store.store.put_component(component("d3", "0.2.0"), false).await.unwrap();
         assert_eq!(digests(store).await, ["d1", "d2", "d3"]);
+    }
+
+    a_component_says_where_it_stands_and_who_said_so(store) {
+        let PutComponent::Added(row) = store.store.put_component(component("d1", "0.1.0"), false).await.unwrap() else {
+            panic!("nothing like it is there");
+        };
+        let stands = (row.status, row.status_by.as_str(), row.status_ms);
+        assert_eq!(stands, (ComponentStatus::Pending, "ann", row.uploaded_ms));
+        let set = |digest: &str, status, granted| SetStatus {
+            digest: digest.to_owned(),
+            status,
+            by: "bob".to_owned(),
+            granted,
+        };
+        let granted = Some(json("[]"));
+        let approve = set("d1", ComponentStatus::Approved, granted.clone());
+        let approved = store.store.set_component_status(approve).await.unwrap().unwrap();
+        assert_eq!((approved.status, approved.status_by.as_str()), (ComponentStatus::Approved, "bob"));
+        assert_eq!((&approved.granted, &approved.uploaded_by), (&granted, &row.uploaded_by));
+        let retire = set("d1", ComponentStatus::Retired, None);
+        let retired = store.store.set_component_status(retire).await.unwrap().unwrap();
+        assert_eq!((retired.status, &retired.granted), (ComponentStatus::Retired, &granted));
+        assert_eq!(store.store.component("d1").await.unwrap(), Some(retired.clone()));
+        assert_eq!(store.store.components().await.unwrap(), [retired]);
+        let nobody = set("d2", ComponentStatus::Approved, None);
+        assert_eq!(store.store.set_component_status(nobody).await.unwrap(), None);
     }
 
     a_channel_says_who_moved_it_where(store) {

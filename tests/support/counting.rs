@@ -14,8 +14,8 @@ use arcadia::{
     store::{
         AddToken, Applied, Change, ChannelRow, ComponentRow, DefinitionRow, EventRow, FindingRow, HostId,
         LoadedSaga, LogRow, NewComponent, NewLog, NewToken, Page, ProvisionedRow, PutComponent,
-        ResourceFilter, ResourceRow, RevokeToken, SagaFilter, SagaRow, SqliteStore, StepRow, Store,
-        StoreError, Takeover, TokenMark, TokenRow,
+        ResourceFilter, ResourceRow, RevokeToken, SagaFilter, SagaRow, SetStatus, SqliteStore, StepRow,
+        Store, StoreError, Takeover, TokenMark, TokenRow,
     },
 };
 use async_trait::async_trait;
@@ -169,6 +169,10 @@ impl Store for Counting {
         replace: bool,
     ) -> Result<PutComponent, StoreError> {
         self.inner.put_component(component, replace).await
+    }
+
+    async fn set_component_status(&self, set: SetStatus) -> Result<Option<ComponentRow>, StoreError> {
+        self.inner.set_component_status(set).await
     }
 
     async fn component(&self, digest: &str) -> Result<Option<ComponentRow>, StoreError> {

@@ -5,7 +5,7 @@
 //! | `read` | look at everything but tokens; the bytes of components are no secret, since secrets belong to services |
 //! | `run` | start sagas, and ask one to go back |
 //! | `operate` | everything that changes what sagas do: verbs, channels, definitions, uploads (which wait for approval) |
-//! | `admin` | tokens |
+//! | `admin` | tokens, and the approval of components |
 //!
 //! Each includes those before it.
 
@@ -20,6 +20,9 @@ const NEEDS: &[(&str, &str, Scope)] = &[
     ("GET", "/v1/components", Read),
     ("POST", "/v1/components", Operate),
     ("GET", "/v1/components/{digest}", Read),
+    ("POST", "/v1/components/{digest}/approve", Admin),
+    ("POST", "/v1/components/{digest}/retire", Admin),
+    ("POST", "/v1/components/{digest}/revoke", Admin),
     ("GET", "/v1/components/{digest}/wasm", Read),
     ("GET", "/v1/components/{digest}/wit", Read),
     ("GET", "/v1/definitions", Read),

@@ -19,15 +19,18 @@ use super::{
     auth::Actor,
     body::{collect, media_type, unsupported},
     cursor::PageParams,
-    dto::{ChannelName, Component, ComponentSummary, Page, Time, Uploaded},
+    dto::{Asks, ChannelName, Component, ComponentSummary, Grant, Page, Time, Uploaded},
     path::Name,
     problem::{Code, Problem},
     query::{NoQuery, Query},
     view,
 };
-use crate::engine::{
-    ComponentRow,
-    catalog::{CatalogError, MAX_COMPONENT_BYTES},
+use crate::{
+    cloud,
+    engine::{
+        ComponentRow, Scope,
+        catalog::{CatalogError, MAX_COMPONENT_BYTES},
+    },
 };
 
 /// How long an upload may wait for its turn, and then take to arrive.
@@ -47,7 +50,7 @@ pub(super) fn routes() -> OpenApiRouter<ApiState> {
 #[into_params(parameter_in = Query)]
 #[expect(dead_code, reason = "describes what `Query` reads")]
 struct UploadParams {
-    /// Moves this channel to the component. The first component of a name always becomes `stable`.
+    /// Moves this channel to the component. The first approved component of a name always becomes `stable`.
     channel: Option<String>,
 }
 
@@ -55,6 +58,9 @@ struct UploadParams {
 ///
 /// The body is the component itself, at most 64 MiB. It is checked, compiled and asked to describe itself before it is
 /// there for anybody; a refused upload leaves no trace. The same bytes twice are the same component.
+///
+/// With a token of scope `admin` it is approved with all that it asks for. With `operate` it is `pending` until an
+/// administrator approves it: no saga can use it, and no channel points to it.
 #[utoipa::path(
     post, path = "/components", tag = "components", operation_id = "upload_component", params(UploadParams),
     request_body(content = Vec<u8>, content_type = "application/wasm", description = "At most 64 MiB."),
@@ -63,7 +69,7 @@ struct UploadParams {
         (status = 200, description = "The same bytes were there already.", body = Uploaded),
         (status = 400, description = "`invalid-query`, `body-interrupted`"),
         (status = 408, description = "`body-timeout`: it has to arrive within 120 s"),
-        (status = 409, description = "`version-exists`: the same name and version with other bytes"),
+        (status = 409, description = "`version-exists`: the same name and version with other bytes; `component-pending`, `component-retired`, `component-revoked`: it can be in no channel"),
         (status = 413, description = "`body-too-large`: over 64 MiB"),
         (status = 415, description = "`unsupported-media-type`"),
         (status = 422, description = "`not-a-component`, `core-module`, `foreign-import`, `wrong-world`, `invalid-component`, `invalid-manifest`"),
@@ -73,6 +79,7 @@ struct UploadParams {
 async fn upload_component(
     State(state): State<ApiState>,
     Extension(actor): Extension<Actor>,
+    Extension(scope): Extension<Scope>,
     mut query: Query,
     request: Request,
 ) -> Result<Response, Problem> {
@@ -85,9 +92,12 @@ async fn upload_component(
     let permit = state.upload_permit(TURN_WITHIN).await?;
     let bytes: Arc<[u8]> = collect(request, MAX_COMPONENT_BYTES, UPLOAD_WITHIN).await?.into();
     let catalog = state.engine().catalog();
-    let uploaded = catalog
-        .upload(bytes, channel.as_deref(), &actor.0, state.replaces())
-        .await?;
+    let (channel, replaces) = (channel.as_deref(), state.replaces());
+    let uploaded = if scope == Scope::Admin {
+        catalog.upload(bytes, channel, &actor.0, replaces).await?
+    } else {
+        catalog.propose(bytes, channel, &actor.0, replaces).await?
+    };
     drop(permit);
     let moved = uploaded.channel_moved.and_then(|channel| {
         let step = catalog.step(&uploaded.row.name)?;
@@ -161,8 +171,14 @@ async fn get_component(
     Name(digest): Name,
     _: NoQuery,
 ) -> Result<Json<Component>, Problem> {
+    answer(&state, &digest)
+}
+
+/// The component as it is now.
+pub(super) fn answer(state: &ApiState, digest: &str) -> Result<Json<Component>, Problem> {
     let catalog = state.engine().catalog();
-    let row = catalog.component(&digest).ok_or_else(|| unknown(&digest))?;
+    let row = catalog.component(digest).ok_or_else(|| unknown(digest))?;
+    let asks = catalog.asks(digest).ok_or_else(|| unknown(digest))?;
     let channels = catalog
         .step(&row.name)
         .map_or_else(Vec::new, |step| step.channels);
@@ -183,8 +199,27 @@ async fn get_component(
         built_in: row.built_in,
         uploaded_by: row.uploaded_by,
         uploaded_at: Time::from_ms(row.uploaded_ms),
+        status: row.status.as_str().to_owned(),
+        status_by: row.status_by,
+        status_at: Time::from_ms(row.status_ms),
+        asks: Asks {
+            http: asks.http.into_iter().map(grant).collect(),
+            reads: asks.reads,
+            writes: asks.writes,
+            memory_bytes: asks.memory_bytes,
+            irreversible: asks.irreversible,
+        },
+        granted: asks.granted.into_iter().map(grant).collect(),
         channels,
     }))
+}
+
+fn grant(grant: cloud::Grant) -> Grant {
+    Grant {
+        service: grant.service,
+        methods: grant.methods,
+        path_prefixes: grant.path_prefixes,
+    }
 }
 
 /// Read a component's bytes back.
@@ -231,11 +266,12 @@ async fn get_component_wit(
             Code::InvalidComponent,
             format!("this version of the host can't use the component: {reason}"),
         )),
+        Err(error @ CatalogError::Revoked(_)) => Err(Problem::new(Code::ComponentRevoked, error.to_string())),
         Err(CatalogError::Store(error)) => Err(error.into()),
     }
 }
 
-fn unknown(digest: &str) -> Problem {
+pub(super) fn unknown(digest: &str) -> Problem {
     Problem::new(
         Code::UnknownComponent,
         format!(

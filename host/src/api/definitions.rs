@@ -94,6 +94,7 @@ async fn get_definition(
         (status = 201, description = "The first version of this name.", body = Definition),
         (status = 200, description = "The version that is in force now.", body = Definition),
         (status = 400, description = "`invalid-json`, `invalid-path`"),
+        (status = 409, description = "`component-pending`, `component-retired`, `component-revoked`: names the call that approves it"),
         (status = 413, description = "`body-too-large`: over 256 KiB"),
         (status = 415, description = "`unsupported-media-type`"),
         (status = 422, description = "`invalid-request`: each problem with its place"),

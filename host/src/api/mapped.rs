@@ -8,8 +8,8 @@ use super::{
 };
 use crate::{
     engine::{
-        StartError, StoreError, VerbError,
-        catalog::{ChannelError, CompileError, DefinitionError, DescribeError, UploadError},
+        ComponentStatus, StartError, StoreError, VerbError,
+        catalog::{ChannelError, CompileError, DefinitionError, DescribeError, NotApproved, UploadError},
     },
     saga::{IllegalEvent, SagaId},
 };
@@ -43,6 +43,7 @@ impl From<StartError> for Problem {
                 format!("there is no definition {name:?}; GET /v1/definitions lists them"),
             ),
             StartError::Invalid(problems) => Problem::of_body(problems, |pointer| pointer),
+            StartError::NotApproved(refused) => not_approved(&refused),
             StartError::KeyReused(saga) => Problem::new(
                 Code::KeyReused,
                 format!("the idempotency key started saga {saga} with another request; use a new key"),
@@ -107,6 +108,8 @@ impl From<UploadError> for Problem {
                 let problem = Problem::of_body(problems, |pointer| pointer);
                 problem.with_code(Code::InvalidManifest)
             }
+            UploadError::ChannelOfPending => Problem::new(Code::ComponentPending, detail),
+            UploadError::NotApproved(refused) => not_approved(&refused),
             UploadError::VersionExists(_) => Problem::new(Code::VersionExists, detail),
             UploadError::Store(error) => error.into(),
         }
@@ -128,9 +131,20 @@ impl From<DefinitionError> for Problem {
         match error {
             DefinitionError::Name(_) => Problem::at_parameter(Code::InvalidPath, "name", error.to_string()),
             DefinitionError::Invalid(problems) => Problem::of_body(problems, |pointer| pointer),
+            DefinitionError::NotApproved(refused) => not_approved(&refused),
             DefinitionError::Store(error) => error.into(),
         }
     }
+}
+
+fn not_approved(refused: &NotApproved) -> Problem {
+    let code = match refused.status {
+        // An approved one is never refused.
+        ComponentStatus::Pending | ComponentStatus::Approved => Code::ComponentPending,
+        ComponentStatus::Retired => Code::ComponentRetired,
+        ComponentStatus::Revoked => Code::ComponentRevoked,
+    };
+    Problem::new(code, refused.to_string())
 }
 
 /// `pointer`: where the body says what the channel shall point to.
@@ -144,6 +158,7 @@ pub(super) fn channel_refused(error: ChannelError, pointer: &str) -> Problem {
         ChannelError::UnknownComponent(message) => {
             Problem::at_pointer(Code::InvalidRequest, pointer, "unknown-component", message)
         }
+        ChannelError::NotApproved(refused) => not_approved(&refused),
         ChannelError::Store(error) => error.into(),
     }
 }

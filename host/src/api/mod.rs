@@ -5,7 +5,7 @@
 //!
 //! | file | noun |
 //! |---|---|
-//! | `components`, `steps`, `definitions`, `sagas`, `droplets`, `inventory`, `findings`, `tokens`, `health` | a group of endpoints |
+//! | `components`, `approval`, `steps`, `definitions`, `sagas`, `droplets`, `inventory`, `findings`, `tokens`, `health` | a group of endpoints |
 //! | `stream` | following one saga, or all |
 //! | [`dto`] | what travels |
 //! | `view` | rows of the store as they are shown |
@@ -17,6 +17,7 @@
 //! | `state`, `server`, `openapi` | limits, layers, the document |
 
 mod access;
+mod approval;
 mod auth;
 mod body;
 mod canonical;

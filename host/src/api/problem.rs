@@ -57,6 +57,9 @@ table! {
     UnknownToken => 404, "unknown-token", "there is no such token";
     MethodNotAllowed => 405, "method-not-allowed", "the method is not for this path";
     BodyTimeout => 408, "body-timeout", "the body took too long";
+    ComponentPending => 409, "component-pending", "the component waits for approval";
+    ComponentRetired => 409, "component-retired", "the component is retired";
+    ComponentRevoked => 409, "component-revoked", "the component is revoked";
     VersionExists => 409, "version-exists", "the version is there with other bytes";
     PivotPassed => 409, "pivot-passed", "the saga can't go back any more";
     AlreadyEnded => 409, "already-ended", "the saga has ended";

@@ -24,8 +24,8 @@ use utoipa_axum::router::OpenApiRouter;
 use super::{
     ApiState,
     access::Needs,
-    auth,
-    auth::Door,
+    approval,
+    auth::{self, Door},
     components, definitions, droplets, findings, health, inventory, mapped, openapi,
     problem::{Code, Problem},
     sagas, steps, stream, tokens,
@@ -58,6 +58,7 @@ pub fn router(state: ApiState) -> Router {
 fn parts() -> (Router<ApiState>, Router<ApiState>, OpenApi) {
     let closed = OpenApiRouter::new()
         .merge(components::routes())
+        .merge(approval::routes())
         .merge(steps::routes())
         .merge(definitions::routes())
         .merge(sagas::routes())

@@ -52,6 +52,7 @@ fn shown(step: StepView) -> Step {
                 version: row.version.clone(),
                 digest: row.digest.clone(),
                 uploaded_at: Time::from_ms(row.uploaded_ms),
+                status: row.status.as_str().to_owned(),
             })
             .collect(),
     }
@@ -72,6 +73,7 @@ fn shown(step: StepView) -> Step {
         (status = 200, description = "The channel as it is now.", body = Channel),
         (status = 400, description = "`invalid-json`, `invalid-path`"),
         (status = 404, description = "`unknown-step`"),
+        (status = 409, description = "`component-pending`, `component-retired`, `component-revoked`: names the call that approves it"),
         (status = 422, description = "`invalid-request`: there is no such version"),
     ),
 )]

@@ -208,6 +208,9 @@ pub(super) fn component_summary(row: ComponentRow) -> ComponentSummary {
         built_in: row.built_in,
         uploaded_by: row.uploaded_by,
         uploaded_at: Time::from_ms(row.uploaded_ms),
+        status: row.status.as_str().to_owned(),
+        status_by: row.status_by,
+        status_at: Time::from_ms(row.status_ms),
     }
 }
 

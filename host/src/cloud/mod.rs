@@ -18,6 +18,7 @@ mod budget;
 mod config;
 mod crypto;
 mod exchange;
+pub mod grants;
 mod identity;
 mod journal;
 mod judge;

@@ -127,7 +127,7 @@ pub(super) fn check_grant(
 }
 
 /// A prefix that isn't itself a legal path covers nothing. One with a slash at its end covers only what is below it.
-fn covers(prefix: &str, path: &str) -> bool {
+pub(super) fn covers(prefix: &str, path: &str) -> bool {
     let Ok(prefix) = normalised(prefix) else {
         return false;
     };

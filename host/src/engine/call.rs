@@ -155,7 +155,10 @@ impl Engine {
             Ok(pinned) => pinned,
             Err(error) => return broken("component-unavailable", error.to_string()),
         };
-        let grants: Arc<[Grant]> = pinned.manifest.grants.clone().into();
+        let grants = match self.catalog.granted(&digest) {
+            Ok(grants) => grants,
+            Err(error) => return broken("component-unavailable", error.to_string()),
+        };
         call.writable = pinned.manifest.writes.clone();
         call.grants = grants.clone();
         call.memory_bytes = pinned.manifest.memory_bytes;

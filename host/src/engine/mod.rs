@@ -52,9 +52,9 @@ use tokio::{sync::Semaphore, task::JoinHandle};
 use uuid::Uuid;
 
 pub use crate::store::{
-    ChannelRow, ComponentRow, Cursor, DefinitionRow, EventRow, FindingRow, Idempotency, LogRow, Page,
-    ProvisionedRow, ResourceFilter, ResourceRow, SagaFilter, SagaRow, Scope, StepRow, Store, StoreError,
-    TokenRow,
+    ChannelRow, ComponentRow, ComponentStatus, Cursor, DefinitionRow, EventRow, FindingRow, Idempotency,
+    LogRow, Page, ProvisionedRow, ResourceFilter, ResourceRow, SagaFilter, SagaRow, Scope, StepRow, Store,
+    StoreError, TokenRow,
 };
 pub use news::{NEWS, SagaNews};
 pub use request::{Asked, PlanSource, Problem, StartError, StartSaga, Started, Verb, VerbError};

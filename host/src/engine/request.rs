@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::catalog::NotApproved;
 use crate::{
     saga::{IllegalEvent, Json, Kind, SagaId},
     store::{Idempotency, StoreError},
@@ -55,6 +56,9 @@ pub enum StartError {
     UnknownDefinition(String),
     #[error("the request has {} problem(s)", .0.len())]
     Invalid(Vec<Problem>),
+    /// A component of the plan may not be used by new sagas.
+    #[error(transparent)]
+    NotApproved(NotApproved),
     /// Same idempotency key, other request; the saga that has the key.
     #[error("the idempotency key belongs to another request, which started saga {0}")]
     KeyReused(SagaId),

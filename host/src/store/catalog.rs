@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::ComponentStatus;
 use crate::saga::Json;
 
 #[derive(Debug, Clone)]
@@ -16,6 +17,9 @@ pub struct NewComponent {
     /// Comes with the binary.
     pub built_in: bool,
     pub uploaded_by: String,
+    pub status: ComponentStatus,
+    /// What it may ask for, in the shape of the manifest's `http`; none: everything that the manifest asks.
+    pub granted: Option<Json>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,6 +41,12 @@ pub struct ComponentRow {
     pub built_in: bool,
     pub uploaded_by: String,
     pub uploaded_ms: i64,
+    pub status: ComponentStatus,
+    /// Who said so, and when: with the upload, or later.
+    pub status_by: String,
+    pub status_ms: i64,
+    /// What it may ask for, in the shape of the manifest's `http`; none: everything that the manifest asks.
+    pub granted: Option<Json>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

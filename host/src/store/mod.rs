@@ -18,6 +18,7 @@
 //!
 //! A failed fsync is [`StoreError::Durability`]: nobody knows what the disk holds, and the process must end.
 
+mod approval;
 mod catalog;
 mod change;
 mod check;
@@ -33,6 +34,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
+pub use approval::{ComponentStatus, SetStatus};
 pub use catalog::{ChannelRow, ComponentRow, DefinitionRow, NewComponent, PutComponent};
 pub use change::{
     Accept, Advance, Applied, Change, Checkpoint, Fence, HostId, Idempotency, NewEvent, NewFinding,
@@ -177,6 +179,10 @@ pub trait Store: Send + Sync + 'static {
     /// name and version may come with other bytes (development only); sagas pinned to the old digest keep it.
     async fn put_component(&self, component: NewComponent, replace: bool)
     -> Result<PutComponent, StoreError>;
+
+    /// Says where a component stands from now on, and who said so; answers the row as it then is. `None`: there is no such
+    /// component.
+    async fn set_component_status(&self, set: SetStatus) -> Result<Option<ComponentRow>, StoreError>;
 
     async fn component(&self, digest: &str) -> Result<Option<ComponentRow>, StoreError>;
 

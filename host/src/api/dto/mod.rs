@@ -19,7 +19,7 @@ mod time;
 mod token;
 
 pub use batch::{BatchResult, BatchStart, BatchStarted, StartBatch};
-pub use component::{ChannelName, Component, ComponentSummary, Uploaded};
+pub use component::{Approve, Asks, ChannelName, Component, ComponentSummary, Grant, Uploaded};
 pub use definition::{Definition, DefinitionSummary};
 pub use droplet::{CreateDroplet, CreateSnapshot};
 pub use finding::{Finding, FindingResource};

@@ -3,7 +3,7 @@
 use utoipa::openapi::{ObjectBuilder, RefOr, Schema, Type};
 
 use crate::{
-    engine::Scope,
+    engine::{ComponentStatus, Scope},
     saga::{Kind, Phase, Status},
 };
 
@@ -25,6 +25,13 @@ pub(super) fn phase() -> RefOr<Schema> {
     words(
         "The two functions of a step",
         [Phase::Run, Phase::Compensate].iter().map(|phase| phase.as_str()),
+    )
+}
+
+pub(super) fn component_status() -> RefOr<Schema> {
+    words(
+        "Whether a component may be used",
+        ComponentStatus::ALL.iter().map(|status| status.as_str()),
     )
 }
 

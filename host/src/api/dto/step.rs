@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::Time;
+use super::{Time, schema};
 use crate::saga::{ComponentRef, Json};
 
 /// A step by its name: what can be run under it.
@@ -21,6 +21,9 @@ pub struct StepVersion {
     pub version: String,
     pub digest: String,
     pub uploaded_at: Time,
+    /// Whether new sagas may use it: `approved`; else `pending`, `retired` or `revoked`.
+    #[schema(schema_with = schema::component_status)]
+    pub status: String,
 }
 
 /// A movable pointer: sagas that start from now on run what it points to.

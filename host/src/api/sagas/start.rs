@@ -52,6 +52,7 @@ pub(in crate::api) struct Request {
         (status = 202, description = "Accepted.", body = Started, headers(("Location" = String, description = "The saga."))),
         (status = 200, description = "It came to rest within the time to wait.", body = Started),
         (status = 400, description = "`invalid-json`, `invalid-header`"),
+        (status = 409, description = "`component-pending`, `component-retired`, `component-revoked`: names the call that approves it"),
         (status = 413, description = "`body-too-large`: over 256 KiB"),
         (status = 415, description = "`unsupported-media-type`"),
         (status = 422, description = "`invalid-request`, `idempotency-key-reused`"),

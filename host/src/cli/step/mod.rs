@@ -1,5 +1,6 @@
 //! `arcadia step …`: writing steps, and which of their versions sagas run.
 
+mod approve;
 mod build;
 mod push;
 mod scaffold;
@@ -30,7 +31,8 @@ Examples:
     Build(Folder),
     /// Upload a component; sagas that run keep the one that they started with
     #[command(after_help = "\
-The first component of a name becomes `stable`. Later ones are run only once a channel points to them.
+The first component of a name becomes `stable`. Later ones are run only once a channel points to them. With a token of scope
+operate it waits for an administrator's `arcadia step approve` first.
 
 Examples:
   arcadia step push --promote
@@ -43,6 +45,28 @@ Examples:
   arcadia step promote greet 0.2.0
   arcadia step promote create-droplet sha256:3f1c… --channel next")]
     Promote(push::Promote),
+    /// Let new sagas use a version that waits for approval, or that was retired or revoked
+    #[command(after_help = "\
+Needs a token with the scope admin. Says first what the component asks for. When the step has no channel `stable` yet, that one
+points to it afterwards; otherwise `arcadia step promote` moves a channel.
+
+Examples:
+  arcadia step approve greet 0.2.0
+  arcadia step approve create-droplet sha256:3f1c…")]
+    Approve(approve::Which),
+    /// Keep new sagas from using a version; those in flight finish, or go back, with it
+    #[command(
+        after_help = "Needs a token with the scope admin.\n\nExample:\n  arcadia step retire greet 0.1.0"
+    )]
+    Retire(approve::Which),
+    /// Have a version called no more, also not by sagas in flight
+    #[command(after_help = "\
+Needs a token with the scope admin. For a component that does harm: the calls of it that sagas in flight still want fail, also
+those that would undo something, until somebody approves it again.
+
+Example:
+  arcadia step revoke greet 0.1.0")]
+    Revoke(approve::Which),
     /// List the steps that sagas can be made of
     #[command(after_help = "Example:\n  arcadia step list")]
     List,
@@ -84,6 +108,13 @@ impl StepCommand {
             StepCommand::Build(folder) => build_in(&folder, json),
             StepCommand::Push(push) => push.run(&connection.client()?, json).await,
             StepCommand::Promote(promote) => promote.run(&connection.client()?, json).await,
+            StepCommand::Approve(which) => approve::approve(which, &connection.client()?, json).await,
+            StepCommand::Retire(which) => {
+                approve::take_back(which, "retire", &connection.client()?, json).await
+            }
+            StepCommand::Revoke(which) => {
+                approve::take_back(which, "revoke", &connection.client()?, json).await
+            }
             StepCommand::List => show::list(&connection.client()?, json).await,
             StepCommand::Show(show) => show.run(&connection.client()?, json).await,
         }

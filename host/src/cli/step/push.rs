@@ -68,6 +68,10 @@ impl Push {
             format!("{what} was there already")
         })?;
         match &uploaded.moved {
+            _ if component.status != "approved" => output::line(&format!(
+                "  it is {}; next, with an administrator's token: arcadia step approve {} {}",
+                component.status, component.name, component.version
+            ))?,
             Some(channel) => output::line(&pointed(channel))?,
             None => output::line(&format!(
                 "  next: arcadia step promote {} {}",

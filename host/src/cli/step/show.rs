@@ -19,7 +19,7 @@ pub struct Show {
 }
 
 /// Every step, over all pages.
-async fn steps(client: &Client) -> Result<Vec<Step>, CliError> {
+pub(super) async fn steps(client: &Client) -> Result<Vec<Step>, CliError> {
     let mut steps = Vec::new();
     let mut query = Vec::new();
     loop {
@@ -44,11 +44,14 @@ pub async fn list(client: &Client, json: bool) -> Result<Exit, CliError> {
             .iter()
             .map(|channel| format!("{}={}", channel.channel, channel.version))
             .collect();
-        let newest = step.versions.first().map(|newest| newest.version.clone());
-        vec![step.name.clone(), or_dash(newest), channels.join(" ")]
+        let newest = step.versions.first();
+        let status = newest.map(|newest| newest.status.clone());
+        let newest = newest.map(|newest| newest.version.clone());
+        let channels = channels.join(" ");
+        vec![step.name.clone(), or_dash(newest), or_dash(status), channels]
     };
     output::table(
-        &["step", "newest", "channels"],
+        &["step", "newest", "status", "channels"],
         steps.iter().map(row).collect(),
         "no steps; `arcadia step new` makes one",
     )?;
@@ -80,6 +83,7 @@ impl Show {
                     .collect();
                 vec![
                     version.version.clone(),
+                    version.status.clone(),
                     channels.join(" "),
                     version.uploaded_at.to_string(),
                     version.digest.clone(),
@@ -87,7 +91,7 @@ impl Show {
             })
             .collect();
         output::table(
-            &["version", "channels", "uploaded", "sha256"],
+            &["version", "status", "channels", "uploaded", "sha256"],
             rows,
             "no versions",
         )?;

@@ -1,7 +1,7 @@
 //! Moving channels, and what people see of steps.
 
 use super::{
-    Catalog, Pick, Selector,
+    Catalog, NotApproved, Pick, Selector,
     selector::{CHANNEL_RULE, is_channel_name},
 };
 use crate::store::{ChannelRow, ComponentRow, StoreError};
@@ -15,6 +15,8 @@ pub enum ChannelError {
     /// Says which version or digest.
     #[error("{0}")]
     UnknownComponent(String),
+    #[error(transparent)]
+    NotApproved(NotApproved),
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -49,6 +51,7 @@ impl Catalog {
             pick: Pick::parse(to).map_err(ChannelError::UnknownComponent)?,
         };
         let entry = index.select(&selector).map_err(ChannelError::UnknownComponent)?;
+        entry.approved().map_err(ChannelError::NotApproved)?;
         self.point(&entry.row, channel, actor, false).await?;
         self.reload().await?;
         let row = self.index().channel(step, channel).cloned();

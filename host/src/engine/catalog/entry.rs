@@ -5,10 +5,12 @@ use std::sync::{Arc, OnceLock};
 use serde_json::Value;
 
 use super::{
+    approval,
     pointer::Pointer,
     schema::{Schema, Violation},
 };
 use crate::{
+    cloud::Grant,
     engine::Problem,
     saga::{ComponentRef, Json},
     step::Manifest,
@@ -18,6 +20,8 @@ use crate::{
 pub struct Entry {
     pub row: ComponentRow,
     pub manifest: Manifest,
+    /// What its calls may ask services for.
+    pub granted: Arc<[Grant]>,
     params: OnceLock<Option<Schema>>,
     inputs: OnceLock<Option<Schema>>,
 }
@@ -25,6 +29,7 @@ pub struct Entry {
 impl Entry {
     pub fn new(row: ComponentRow, manifest: Manifest) -> Arc<Entry> {
         Arc::new(Entry {
+            granted: approval::granted(&row, &manifest.grants),
             row,
             manifest,
             params: OnceLock::new(),

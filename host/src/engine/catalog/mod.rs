@@ -6,6 +6,7 @@
 //! | file | noun |
 //! |---|---|
 //! | `upload` | how bytes become a component |
+//! | `approval` | which components may be used, and for what |
 //! | `channel` | moving the pointers, and what people see of steps |
 //! | `definition`, `selector`, `policy` | a definition's body |
 //! | `plan` | from a definition, or a request's steps, to a plan, with every check of a start |
@@ -15,6 +16,7 @@
 //! | `built_in` | what comes with the binary |
 //! | `schema`, `pointer`, `tags` | JSON Schema; where a problem stands; tags that are the host's |
 
+mod approval;
 mod built_in;
 mod channel;
 mod definition;
@@ -33,6 +35,7 @@ mod upload;
 use std::sync::{Arc, PoisonError, RwLock};
 
 pub use crate::step::{CompileError, DescribeError, limits::MAX_COMPONENT_BYTES};
+pub use approval::{ApprovalError, Asks, NotApproved};
 pub use built_in::BuiltIn;
 pub use channel::{ChannelError, StepView};
 pub use definition::{Definition, DefinitionStep};
@@ -68,6 +71,8 @@ pub enum DefinitionError {
     Name(String),
     #[error("the definition has {} problem(s)", .0.len())]
     Invalid(Vec<Problem>),
+    #[error(transparent)]
+    NotApproved(NotApproved),
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -115,7 +120,7 @@ impl Catalog {
     }
 
     /// Adds a version of a definition unless the newest one has the same body; answers the one in force. The steps'
-    /// components must be there, and take the parameters; a parameter that the component requires may be left to the start.
+    /// components must be there, be approved, and take the parameters; a parameter that the component requires may be left to the start.
     pub async fn put_definition(
         &self,
         name: &str,
@@ -132,6 +137,7 @@ impl Catalog {
         if !problems.is_empty() {
             return Err(DefinitionError::Invalid(problems));
         }
+        plan::approved(&self.index(), &definition).map_err(DefinitionError::NotApproved)?;
         let newest = self.index().definition(name).map(|known| known.row.clone());
         if let Some(row) = newest.filter(|row| row.body.to_value() == value) {
             return Ok(row);

@@ -31,6 +31,9 @@ pub enum CatalogError {
     /// Registered by a binary that could use it; this one can't. Compiling it again gives the same.
     #[error("the component {digest} can't be used: {reason}")]
     Unusable { digest: String, reason: String },
+    /// An administrator's word; another one undoes it.
+    #[error("the component {0} is revoked: it is not called until it is approved again")]
+    Revoked(String),
     #[error(transparent)]
     Store(#[from] StoreError),
 }

@@ -9,6 +9,7 @@ use std::{
 use serde_json::{Map, Value};
 
 use super::{
+    approval::NotApproved,
     definition::{Definition, DefinitionStep},
     entry::Entry,
     index::Index,
@@ -93,12 +94,14 @@ pub fn resolve(
                 prepare().map(|prepared| known.prepared.get_or_init(|| prepared).clone())
             };
             let prepared = prepared.map_err(StartError::Invalid)?;
+            prepared.approved()?;
             check_inputs(Some(&known.definition), &prepared, inputs)?;
             Ok(prepared.resolved.clone())
         }
         PlanSource::Inline { kind, steps } => {
             let steps = DefinitionStep::parse_all(steps, &root.at("steps")).map_err(StartError::Invalid)?;
             let prepared = prepare(index, None, *kind, &steps, overlay).map_err(StartError::Invalid)?;
+            prepared.approved()?;
             check_inputs(None, &prepared, inputs)?;
             Ok(prepared.resolved)
         }
@@ -128,6 +131,15 @@ pub fn definition_problems(index: &Index, definition: &Definition) -> Vec<Proble
     }
     problems.extend(order_problems(&definition.steps, &ordered));
     problems
+}
+
+/// The first component of a definition that new sagas can't use.
+pub fn approved(index: &Index, definition: &Definition) -> Result<(), NotApproved> {
+    let mut entries = definition
+        .steps
+        .iter()
+        .filter_map(|step| index.select(&step.component).ok());
+    entries.try_for_each(|entry| entry.approved())
 }
 
 /// None while components are missing: whoever knows nothing of one step can't tell how the others stand to it.
@@ -311,6 +323,15 @@ impl DefinitionStep {
             manifest: &entry.manifest,
             at,
         }
+    }
+}
+
+impl Prepared {
+    fn approved(&self) -> Result<(), StartError> {
+        let mut steps = self.steps.iter();
+        steps
+            .try_for_each(|step| step.entry.approved())
+            .map_err(StartError::NotApproved)
     }
 }
 

@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use super::{
-    BuiltIn, Catalog, Pinned, STABLE, entry,
+    ApprovalError, BuiltIn, Catalog, NotApproved, Pinned, STABLE, entry,
     selector::{CHANNEL_RULE, is_channel_name},
 };
 use crate::{
     engine::Problem,
     saga::{Json, id::sha256_hex},
     step::{CompileError, Compiled, DescribeError, Violation, limits::MAX_COMPONENT_BYTES},
-    store::{ChannelRow, ComponentRow, HOST, NewComponent, PutComponent, StoreError},
+    store::{ChannelRow, ComponentRow, ComponentStatus, HOST, NewComponent, PutComponent, StoreError},
 };
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,12 +39,32 @@ pub enum UploadError {
     /// Boxed: a row carries its manifest.
     #[error("{} {} is there with other bytes (sha256 {}): give the component a new version", .0.name, .0.version, .0.digest)]
     VersionExists(Box<ComponentRow>),
+    /// Nothing was moved; a new component was not even taken.
+    #[error(
+        "a component that waits for approval is in no channel: upload it without one, then an administrator approves it"
+    )]
+    ChannelOfPending,
+    /// It was there before; its channel was not moved.
+    #[error(transparent)]
+    NotApproved(NotApproved),
     #[error(transparent)]
     Store(#[from] StoreError),
 }
 
 impl Catalog {
-    /// Registers a component. The first one of its name becomes `stable`; another moves `channel` only when asked.
+    /// Registers a component that waits for approval, unless it is there already. It gets no channel before that.
+    pub async fn propose(
+        &self,
+        bytes: Arc<[u8]>,
+        channel: Option<&str>,
+        actor: &str,
+        replace: bool,
+    ) -> Result<Uploaded, UploadError> {
+        self.take(bytes, channel, actor, replace, ComponentStatus::Pending)
+            .await
+    }
+
+    /// Registers a component and approves it, with all that it asks for; one that is retired stays so. The first one of its name becomes `stable`; another moves `channel` only when asked.
     /// `replace`: the same name and version may come again with other bytes (development only).
     ///
     /// After a crash the component is either whole or not there at all; the channel may not have moved yet, and does when the
@@ -56,15 +76,39 @@ impl Catalog {
         actor: &str,
         replace: bool,
     ) -> Result<Uploaded, UploadError> {
+        self.take(bytes, channel, actor, replace, ComponentStatus::Approved)
+            .await
+    }
+
+    /// `status`: of a component that is new.
+    async fn take(
+        &self,
+        bytes: Arc<[u8]>,
+        channel: Option<&str>,
+        actor: &str,
+        replace: bool,
+        status: ComponentStatus,
+    ) -> Result<Uploaded, UploadError> {
         if let Some(name) = channel.filter(|name| !is_channel_name(name)) {
             return Err(UploadError::ChannelName(name.to_owned()));
         }
         if bytes.len() > MAX_COMPONENT_BYTES {
             return Err(UploadError::TooLarge { bytes: bytes.len() });
         }
-        let (row, created) = self.put(bytes, actor, replace, false).await?;
+        if status == ComponentStatus::Pending && channel.is_some() && !self.is_approved(&bytes).await? {
+            return Err(UploadError::ChannelOfPending);
+        }
+        let (row, created) = self.put(bytes, actor, replace, false, status).await?;
         let _changing = self.changing.lock().await;
-        let missing = self.store_channel(&row.name, STABLE).await?.is_none();
+        let row = match status {
+            ComponentStatus::Approved => self.approved_if_pending(row, actor).await?,
+            ComponentStatus::Pending | ComponentStatus::Retired | ComponentStatus::Revoked => row,
+        };
+        let usable = row.status == ComponentStatus::Approved;
+        if channel.is_some() && !usable {
+            return Err(UploadError::NotApproved(row.not_approved()));
+        }
+        let missing = usable && self.store_channel(&row.name, STABLE).await?.is_none();
         let channel = channel.or(missing.then_some(STABLE));
         let mut channel_moved = None;
         if let Some(channel) = channel {
@@ -111,9 +155,11 @@ impl Catalog {
     }
 
     async fn register_component(&self, bytes: Arc<[u8]>) -> Result<(), UploadError> {
-        let (row, _) = self.put(bytes, HOST, false, true).await?;
+        let status = ComponentStatus::Approved;
+        let (row, _) = self.put(bytes, HOST, false, true, status).await?;
+        let row = self.approved_if_pending(row, HOST).await?;
         let channel = self.store_channel(&row.name, STABLE).await?;
-        if channel.is_none_or(|channel| channel.built_in) {
+        if row.status == status && channel.is_none_or(|channel| channel.built_in) {
             self.point(&row, STABLE, HOST, true).await?;
         }
         Ok(())
@@ -126,6 +172,7 @@ impl Catalog {
         actor: &str,
         replace: bool,
         built_in: bool,
+        status: ComponentStatus,
     ) -> Result<(ComponentRow, bool), UploadError> {
         let digest = sha256_hex(&bytes);
         if let Some(row) = self.store.component(&digest).await? {
@@ -146,9 +193,10 @@ impl Catalog {
             bytes,
             built_in,
             uploaded_by: actor.to_owned(),
+            status,
+            granted: Some(Json::of(&manifest.grants)),
         };
-        // A newer binary brings other bytes under the same version only while that version is being developed.
-        let replace = replace || (built_in && self.is_built_in(&new).await?);
+        let replace = replace || self.gives_way(&new).await?;
         match self.store.put_component(new, replace).await? {
             PutComponent::Added(row) => {
                 self.pinned
@@ -160,11 +208,43 @@ impl Catalog {
         }
     }
 
-    /// Whether the same name and version came with a binary.
-    async fn is_built_in(&self, new: &NewComponent) -> Result<bool, StoreError> {
+    async fn is_approved(&self, bytes: &[u8]) -> Result<bool, StoreError> {
+        let row = self.store.component(&sha256_hex(bytes)).await?;
+        Ok(row.is_some_and(|row| row.status == ComponentStatus::Approved))
+    }
+
+    /// The same bytes from somebody who may approve them. What was retired or revoked was somebody's decision, and stays.
+    async fn approved_if_pending(&self, row: ComponentRow, actor: &str) -> Result<ComponentRow, UploadError> {
+        if row.status != ComponentStatus::Pending {
+            return Ok(row);
+        }
+        let stands = self
+            .stand(&row.digest, ComponentStatus::Approved, None, actor)
+            .await;
+        stands.map_err(|error| match error {
+            ApprovalError::Store(error) => error.into(),
+            error @ (ApprovalError::Unknown(_)
+            | ApprovalError::Beyond(_)
+            | ApprovalError::VersionExists { .. }) => StoreError::Unavailable(Box::new(error)).into(),
+        })
+    }
+
+    /// Whether what has the same name and version gives way. A newer binary brings other bytes under the same version only
+    /// while that version is being developed; and what nobody approved keeps nobody's version.
+    async fn gives_way(&self, new: &NewComponent) -> Result<bool, StoreError> {
         let rows = self.store.components().await?;
-        let same = |row: &&ComponentRow| row.name == new.name && row.version == new.version;
-        Ok(rows.iter().find(same).is_some_and(|row| row.built_in))
+        let mut namesakes = rows
+            .iter()
+            .filter(|row| row.name == new.name && row.version == new.version);
+        let approved = new.status == ComponentStatus::Approved;
+        if approved
+            && namesakes
+                .clone()
+                .all(|row| row.status == ComponentStatus::Pending)
+        {
+            return Ok(true);
+        }
+        Ok(new.built_in && namesakes.any(|row| row.built_in))
     }
 
     /// Compiles apart from the threads that serve.

@@ -21,8 +21,8 @@ use self::run::Run;
 use super::{
     AddToken, Applied, Change, ChannelRow, ComponentRow, DefinitionRow, EventRow, FindingRow, HostId,
     LoadedSaga, LogRow, NewComponent, NewLog, NewToken, Page, ProvisionedRow, PutComponent, ResourceFilter,
-    ResourceRow, RevokeToken, SagaFilter, SagaRow, StepRow, Store, StoreError, Takeover, TokenMark, TokenRow,
-    inventory::Inventory,
+    ResourceRow, RevokeToken, SagaFilter, SagaRow, SetStatus, StepRow, Store, StoreError, Takeover,
+    TokenMark, TokenRow, inventory::Inventory,
 };
 use crate::saga::{IntentId, JournalRecord, Json, Phase, Plan, RecordState, ResourceKey, SagaId, StepIndex};
 
@@ -262,6 +262,10 @@ impl Store for MemoryStore {
         replace: bool,
     ) -> Result<PutComponent, StoreError> {
         Ok(self.state().put_component(component, replace, self.now_ms()))
+    }
+
+    async fn set_component_status(&self, set: SetStatus) -> Result<Option<ComponentRow>, StoreError> {
+        Ok(self.state().set_component_status(set, self.now_ms()))
     }
 
     async fn component(&self, digest: &str) -> Result<Option<ComponentRow>, StoreError> {

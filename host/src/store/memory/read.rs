@@ -7,7 +7,7 @@ use crate::{
     saga::{IntentId, JournalRecord, Json, RecordState, SagaId},
     store::{
         ComponentRow, DefinitionRow, EventRow, FindingRow, LoadedSaga, LogRow, MAX_LOG_ROWS, NewComponent,
-        NewLog, Page, PutComponent, ResourceFilter, ResourceRow, SagaFilter, SagaRow,
+        NewLog, Page, PutComponent, ResourceFilter, ResourceRow, SagaFilter, SagaRow, SetStatus,
     },
 };
 
@@ -159,11 +159,27 @@ impl State {
             manifest: component.manifest,
             size_bytes: component.bytes.len() as u64,
             built_in: component.built_in,
+            status: component.status,
+            status_by: component.uploaded_by.clone(),
+            status_ms: now_ms,
+            granted: component.granted,
             uploaded_by: component.uploaded_by,
             uploaded_ms: now_ms,
         };
         self.components.push((row.clone(), component.bytes));
         PutComponent::Added(row)
+    }
+
+    pub(super) fn set_component_status(&mut self, set: SetStatus, now_ms: i64) -> Option<ComponentRow> {
+        let (row, _) = self
+            .components
+            .iter_mut()
+            .find(|(row, _)| row.digest == set.digest)?;
+        (row.status, row.status_by, row.status_ms) = (set.status, set.by, now_ms);
+        if set.granted.is_some() {
+            row.granted = set.granted;
+        }
+        Some(row.clone())
     }
 
     pub(super) fn put_definition(

@@ -60,12 +60,17 @@ async fn insert_component(
         manifest: component.manifest,
         size_bytes: component.bytes.len() as u64,
         built_in: component.built_in,
+        status: component.status,
+        status_by: component.uploaded_by.clone(),
+        status_ms: now_ms,
+        granted: component.granted,
         uploaded_by: component.uploaded_by,
         uploaded_ms: now_ms,
     };
     sqlx::query(
-        "insert into step_components (digest, name, version, manifest, size_bytes, built_in, uploaded_by, uploaded_ms)
-         values (?, ?, ?, ?, ?, ?, ?, ?)",
+        "insert into step_components (
+            digest, name, version, manifest, size_bytes, built_in, uploaded_by, uploaded_ms, status, granted
+         ) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     )
     .bind(&row.digest)
     .bind(&row.name)
@@ -75,6 +80,8 @@ async fn insert_component(
     .bind(row.built_in)
     .bind(&row.uploaded_by)
     .bind(row.uploaded_ms)
+    .bind(row.status.as_str())
+    .bind(row.granted.as_ref().map(Json::as_str))
     .execute(&mut *connection)
     .await?;
     sqlx::query("insert into step_component_blobs (digest, bytes) values (?, ?)")

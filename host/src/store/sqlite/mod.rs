@@ -4,11 +4,13 @@
 //! |---|---|
 //! | `open`, `writer` | lock, settings, schema, installation; the connection that writes |
 //! | `commit`, `round`, `write`, `inventory` | a commit: rounds of changes, what decides them, the statements |
-//! | `load`, `views`, `hosts`, `catalog` | what is read, ownership, the catalogue |
+//! | `load`, `views`, `hosts` | what is read, ownership |
+//! | `catalog`, `approval` | the catalogue, and what of it may be used |
 //! | `logs`, `tokens` | what steps say; who may ask |
 //! | `row`, `record` | rows as they are written and as they are read |
 //! | `plans`, `error` | plans in memory; what a database error means |
 
+mod approval;
 mod catalog;
 mod commit;
 mod error;
@@ -36,8 +38,8 @@ use self::{error::store_error, plans::Plans, writer::Writer};
 use super::{
     AddToken, Applied, Change, ChannelRow, ComponentRow, DefinitionRow, EventRow, FindingRow, HostId,
     LoadedSaga, LogRow, NewComponent, NewLog, NewToken, Page, ProvisionedRow, PutComponent, ResourceFilter,
-    ResourceRow, RevokeToken, SagaFilter, SagaRow, StepRow, Store, StoreError, Takeover, TokenMark, TokenRow,
-    clock::Clock,
+    ResourceRow, RevokeToken, SagaFilter, SagaRow, SetStatus, StepRow, Store, StoreError, Takeover,
+    TokenMark, TokenRow, clock::Clock,
 };
 use crate::saga::{IntentId, JournalRecord, Json, Phase, Plan, ResourceKey, SagaId, StepIndex};
 
@@ -217,6 +219,12 @@ impl Store for SqliteStore {
         held.release(result)
     }
 
+    async fn set_component_status(&self, set: SetStatus) -> Result<Option<ComponentRow>, StoreError> {
+        let mut held = self.writer.hold().await?;
+        let result = approval::set_component_status(held.connection(), set, self.now_ms()).await;
+        held.release(result)
+    }
+
     async fn component(&self, digest: &str) -> Result<Option<ComponentRow>, StoreError> {
         catalog::component(&self.readers, digest).await
     }
@@ -290,6 +298,7 @@ impl Store for SqliteStore {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::ComponentStatus;
 
     /// Each commit is all or nothing, also when the database itself gives up in the middle.
     #[tokio::test]
@@ -304,6 +313,8 @@ mod tests {
             bytes: vec![0; bytes].into(),
             built_in: false,
             uploaded_by: "test".to_owned(),
+            status: ComponentStatus::Approved,
+            granted: None,
         };
         let mut held = store.writer.hold().await.unwrap();
         sqlx::query("pragma max_page_count = 100")

@@ -11,8 +11,8 @@ use crate::{
         ResourceKey,
     },
     store::{
-        ChannelRow, ComponentRow, DefinitionRow, EventRow, FindingRow, LogRow, ProvisionedRow, ResourceRow,
-        SagaRow, StepRow,
+        ChannelRow, ComponentRow, ComponentStatus, DefinitionRow, EventRow, FindingRow, LogRow,
+        ProvisionedRow, ResourceRow, SagaRow, StepRow,
     },
 };
 
@@ -264,15 +264,23 @@ pub(super) fn finding(row: &SqliteRow) -> Result<FindingRow, sqlx::Error> {
 }
 
 pub(super) fn component(row: &SqliteRow) -> Result<ComponentRow, sqlx::Error> {
+    let uploaded_by: String = row.try_get("uploaded_by")?;
+    let uploaded_ms = row.try_get("uploaded_ms")?;
+    let status_by: Option<String> = row.try_get("status_by")?;
+    let status_ms: Option<i64> = row.try_get("status_ms")?;
     Ok(ComponentRow {
+        status: named(row, "status", ComponentStatus::parse)?,
+        status_by: status_by.unwrap_or_else(|| uploaded_by.clone()),
+        status_ms: status_ms.unwrap_or(uploaded_ms),
+        granted: optional_json(row, "granted")?,
         digest: row.try_get("digest")?,
         name: row.try_get("name")?,
         version: row.try_get("version")?,
         manifest: json(row, "manifest")?,
         size_bytes: number(row, "size_bytes")?,
         built_in: row.try_get("built_in")?,
-        uploaded_by: row.try_get("uploaded_by")?,
-        uploaded_ms: row.try_get("uploaded_ms")?,
+        uploaded_by,
+        uploaded_ms,
     })
 }
 

@@ -4,7 +4,7 @@ use super::*;
 use crate::{
     engine::catalog::Selector,
     saga::{CompensatePolicy, RunPolicy, id::sha256_hex},
-    store::{ChannelRow, ComponentRow, DefinitionRow},
+    store::{ChannelRow, ComponentRow, ComponentStatus, DefinitionRow},
 };
 
 pub(super) fn component(version: &str, manifest: Value) -> ComponentRow {
@@ -20,6 +20,10 @@ pub(super) fn component(version: &str, manifest: Value) -> ComponentRow {
         built_in: false,
         uploaded_by: "ada".to_owned(),
         uploaded_ms: 1,
+        status: ComponentStatus::Approved,
+        status_by: "ada".to_owned(),
+        status_ms: 1,
+        granted: None,
     }
 }
 
