@@ -94,6 +94,34 @@ async fn every_operation_needs_the_scope_that_it_names_and_no_less() {
     assert!(seen > 30, "{seen}");
 }
 
+#[tokio::test]
+async fn who_looks_starts_nothing_who_starts_changes_nothing_and_who_changes_opens_no_door() {
+    let api = Api::start().await;
+    let document = Document::of(&api).await;
+    for (method, path, expected) in [
+        ("get", "/v1/sagas/{id}/context", "read"),
+        ("get", "/v1/components/{digest}/wasm", "read"),
+        ("get", "/v1/stream", "read"),
+        ("post", "/v1/sagas", "run"),
+        ("post", "/v1/sagas/batch", "run"),
+        ("post", "/v1/sagas/{id}/cancel", "run"),
+        ("delete", "/v1/droplets/{provider_id}", "run"),
+        ("post", "/v1/sagas/{id}/retry", "operate"),
+        ("put", "/v1/definitions/{name}", "operate"),
+        ("put", "/v1/steps/{name}/channels/{channel}", "operate"),
+        ("post", "/v1/components", "operate"),
+        ("post", "/v1/components/{digest}/approve", "admin"),
+        ("post", "/v1/components/{digest}/retire", "admin"),
+        ("post", "/v1/components/{digest}/revoke", "admin"),
+        ("get", "/v1/tokens", "admin"),
+        ("post", "/v1/tokens", "admin"),
+        ("delete", "/v1/tokens/{name}", "admin"),
+    ] {
+        let needed = &document.whole["paths"][path][method]["security"][0]["token"][0];
+        assert_eq!(needed, expected, "{method} {path}");
+    }
+}
+
 fn scope_name(scope: Scope) -> &'static str {
     match scope {
         Scope::Read => "reader",
