@@ -27,7 +27,6 @@ mod cloud_secrets;
 mod cloud_wire;
 mod components_lock;
 mod crash;
-mod droplet_faults;
 mod droplets;
 mod engine;
 mod faults;

@@ -2,7 +2,9 @@
 
 use arcadia::simulator::{BodyForm, FaultKind, Lag, Point};
 
-use super::{Case, Ground, Seen, all_of, answered, deletes, failing, limited, post, reset, step, wish};
+use super::{
+    Case, Ground, Seen, all_of, answered, create_steps, deletes, failing, limited, post, reset, step, wish,
+};
 
 /// F16 on the way back, F12 and F13: all of them leave nothing.
 fn cases() -> Vec<Case> {
@@ -45,6 +47,34 @@ async fn create_and_undo(ground: &Ground, case: Case) -> Result<(), String> {
     let steps = vec![step("create", "create-droplet"), failing()];
     let saga = ground.plan(steps, wish(case.name)).await;
     case.check(&ground.seen(case.name, saga).await)
+}
+
+/// The droplet is active and in the inventory when it is undone.
+async fn provision_and_undo(ground: &Ground, case: Case) -> Result<(), String> {
+    ground.set_faults(case.name, &case.faults).await;
+    let mut steps = create_steps();
+    steps.push(failing());
+    let saga = ground.plan(steps, wish(case.name)).await;
+    case.check(&ground.seen(case.name, saga).await)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_registered_droplet_that_is_undone_leaves_nothing_however_its_deletes_fail() {
+    let ground = Ground::new().await;
+    let (before, after) = (Point::BeforeEffect, Point::AfterEffect);
+    let answer = |point, status, body| answered(deletes(), 1, point, status, body);
+    let table = [
+        ("registered-busy", answer(before, 422, BodyForm::Proper)),
+        ("registered-in-vain-500", answer(before, 500, BodyForm::Proper)),
+        ("registered-effect-500-html", answer(after, 500, BodyForm::Html)),
+        ("registered-effect-reset", reset(deletes(), 1, after)),
+        (
+            "registered-ignored",
+            limited(deletes(), 1, FaultKind::DeleteIgnored),
+        ),
+    ];
+    let cases = table.map(|(name, fault)| Case::new(name, vec![fault], Seen::undone("on-purpose")));
+    all_of(cases.into_iter().map(|case| provision_and_undo(&ground, case))).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

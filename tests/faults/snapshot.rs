@@ -7,8 +7,8 @@ use arcadia::{
 use serde_json::{Value, json};
 
 use super::{
-    Case, FOR_EVER_MS, Ground, ONCE, ONCE_IN_VAIN, Posts, Seen, all_of, answered, limited, reset, sleeping,
-    step,
+    Case, FOR_EVER_MS, Ground, ONCE, ONCE_IN_VAIN, Posts, Seen, all_of, answered, failing, limited, reset,
+    sleeping, step,
 };
 use crate::support::simulator::requests;
 
@@ -214,6 +214,21 @@ async fn every_snapshot_of_an_undone_step_is_deleted_however_its_deletes_fail() 
             .map(|(name, twice, on_delete)| take_and_undo(&ground, name, twice, on_delete)),
     )
     .await;
+}
+
+/// Its request took effect and was not answered: it is found by its name, and that is what the rollback deletes.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_snapshot_whose_request_was_lost_is_found_and_undone() {
+    let ground = Ground::new().await;
+    let name = "lost-and-undone";
+    let droplet = ground.droplet(name).await;
+    ground
+        .set_faults(name, &[reset(begins(), 1, Point::AfterEffect)])
+        .await;
+    let steps = vec![step("snapshot", "create-droplet-snapshot"), failing()];
+    let saga = ground.plan(steps, inputs(name, droplet)).await;
+    let end = not_taken("on-purpose");
+    all_of([async { Case::new(name, vec![], end).check(&ground.seen(name, saga).await) }]).await;
 }
 
 /// It never shows in any listing, so nothing can register or delete it: the rollback ends after the settle window.
