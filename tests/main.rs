@@ -40,6 +40,7 @@ mod simulator;
 mod simulator_faults;
 mod simulator_holds;
 mod simulator_openapi;
+mod simulator_rules;
 mod simulator_world_faults;
 mod step_components;
 mod step_guest;

@@ -100,6 +100,8 @@ async fn f3_an_unreadable_answer_hides_a_droplet_that_is_there() {
         (500, BodyForm::Proper),
         (502, BodyForm::Html),
         (503, BodyForm::Proper),
+        (504, BodyForm::Empty),
+        (202, BodyForm::Html),
         (202, BodyForm::Empty),
         (202, BodyForm::Truncated),
     ] {
@@ -137,6 +139,87 @@ async fn f3_a_body_can_break_off_in_the_middle() {
         .expect("a head");
     assert_eq!(got.status(), 202);
     assert!(got.bytes().await.is_err());
+}
+
+#[tokio::test]
+async fn f4_a_500_before_the_effect_leaves_nothing() {
+    for status in [500, 503] {
+        let bench = Bench::new().await;
+        let fails = answer(Point::BeforeEffect, status, BodyForm::Proper);
+        bench.control.fault_once(creates(), fails).await;
+        let (got, body) = bench
+            .cloud
+            .json(Method::POST, CREATE, Some(&wish("web-1", "a")))
+            .await;
+        assert_eq!((got, body["id"].is_string()), (status, true));
+        assert_eq!(bench.control.droplet_count().await.ever, 0);
+        assert!(bench.control.journal_of("POST", "a").await[0].effects.is_empty());
+    }
+}
+
+/// By tag, by name, by id and in the plain listing, each for itself.
+#[tokio::test]
+async fn f5_each_way_of_looking_lags_for_itself() {
+    for (lag, seen) in [
+        (json!({"tag_ms": 500}), [0, 1, 1, 1]),
+        (json!({"name_ms": 5_000}), [1, 0, 1, 1]),
+        (json!({"list_ms": 60_000}), [1, 1, 0, 1]),
+        (json!({"get_ms": 60_000}), [1, 1, 1, 0]),
+    ] {
+        let bench = Bench::new().await;
+        let fault = json!({"match": {"method": "POST"}, "fault": {"kind": "lag"}});
+        let mut fault = fault;
+        fault["fault"]
+            .as_object_mut()
+            .expect("an object")
+            .extend(lag.as_object().expect("an object").clone());
+        let fault = serde_json::from_value(fault).expect("a fault");
+        bench.control.add_fault(fault).await;
+        let id = bench.cloud.create("web-1", "a").await;
+        let looks = async || {
+            let mut totals = Vec::new();
+            for query in ["?tag_name=a", "?name=web-1", ""] {
+                let body = bench.cloud.get(&format!("/v2/droplets{query}")).await;
+                totals.push(body["meta"]["total"].as_u64().expect("a total"));
+            }
+            let path = format!("/v2/droplets/{id}");
+            let status = bench.cloud.status(Method::GET, &path, None).await;
+            totals.push(u64::from(status == 200));
+            totals
+        };
+        let lag_ms = lag.as_object().and_then(|lag| lag.values().next()?.as_u64());
+        bench.control.advance(lag_ms.expect("a lag") - 1).await;
+        assert_eq!(looks().await, seen, "{lag}");
+        bench.control.advance(1).await;
+        assert_eq!(looks().await, [1, 1, 1, 1], "{lag}");
+    }
+}
+
+#[tokio::test]
+async fn faults_are_chosen_by_tag_by_number_and_by_a_seeded_chance() {
+    let hits = async |fault: Value, tags: &[&str]| {
+        let bench = Bench::new().await;
+        let mut fault = fault;
+        fault["fault"] = json!({"kind": "answer", "point": "before-effect", "status": 503});
+        let fault = serde_json::from_value(fault).expect("a fault");
+        bench.control.add_fault(fault).await;
+        let mut hits = Vec::new();
+        for tag in tags {
+            let body = wish("web-1", tag);
+            hits.push(bench.cloud.status(Method::POST, CREATE, Some(&body)).await == 503);
+        }
+        hits
+    };
+    let tags = ["a", "b", "A", "a"];
+    let by_tag = json!({"match": {"method": "POST", "path": "/v2/droplets", "tag": "a"}});
+    assert_eq!(hits(by_tag, &tags).await, [true, false, true, true]);
+    let second = json!({"match": {"tag": "a"}, "nth": 2});
+    assert_eq!(hits(second, &tags).await, [false, false, true, false]);
+    let chance = || json!({"probability": 0.5});
+    let (first, again) = (hits(chance(), &["a"; 40]).await, hits(chance(), &["a"; 40]).await);
+    assert_eq!(first, again, "the seed decides");
+    let count = first.iter().filter(|hit| **hit).count();
+    assert!((8..=32).contains(&count), "{count} of 40");
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use arcadia::simulator::{LinksForm, Rules, Token};
+use arcadia::simulator::{LinksForm, Rules, Token, UnknownTag};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -109,6 +109,10 @@ async fn see_the_tags(tour: &mut Tour, droplet: i64) {
     tour.ask(Method::DELETE, "/v2/tags/extra", None, 404).await;
 }
 
+async fn first_snapshot(tour: &mut Tour) -> Value {
+    tour.get("/v2/snapshots?resource_type=droplet").await["snapshots"][0]["id"].clone()
+}
+
 async fn see_the_snapshots(tour: &mut Tour, bench: &Bench, droplet: i64) {
     let body = json!({"type": "snapshot", "name": "kept"});
     let path = format!("/v2/droplets/{droplet}");
@@ -137,6 +141,14 @@ async fn see_the_snapshots(tour: &mut Tour, bench: &Bench, droplet: i64) {
     for rest in ["", "/snapshots", "/backups", "/destroy_with_associated_resources"] {
         tour.get(&format!("{path}{rest}")).await;
     }
+    let image = json!({"resources": [{"resource_id": first_snapshot(tour).await, "resource_type": "image"}]});
+    tour.ask(Method::POST, "/v2/tags", Some(json!({"name": "images"})), 201)
+        .await;
+    tour.ask(Method::POST, "/v2/tags/images/resources", Some(image), 204)
+        .await;
+    tour.get("/v2/tags/images").await;
+    let tagged = tour.get("/v2/images?tag_name=images").await;
+    assert_eq!(tagged["images"][0]["tags"], json!(["images"]));
     tour.get("/v2/images?private=true").await;
     let snapshots = tour.get("/v2/snapshots").await["snapshots"].clone();
     let ids: Vec<&str> = snapshots
@@ -213,23 +225,137 @@ async fn every_answer_conforms_to_the_official_description() {
     tour.end();
 }
 
+/// A request to every endpoint for something that isn't there.
+fn requests_in_vain(operation: &str) -> (Method, String, Option<Value>) {
+    let (method, template) = operation.split_once(' ').expect("a method and a path");
+    let named = template.replace("{tag_id}", "unknown");
+    let mut path: String = named
+        .split('/')
+        .map(|segment| if segment.starts_with('{') { "1" } else { segment })
+        .collect::<Vec<_>>()
+        .join("/");
+    if (method, template) == ("DELETE", "/v2/droplets") || template == "/v2/droplets/actions" {
+        path.push_str("?tag_name=unknown");
+    }
+    let body = match (method, template) {
+        ("POST" | "DELETE", "/v2/tags/{tag_id}/resources") => Some(json!({"resources": []})),
+        ("POST", template) if template.ends_with("/actions") => Some(json!({"type": "reboot"})),
+        ("POST" | "PUT", _) => Some(json!({"name": "x"})),
+        _ => None,
+    };
+    (method.parse().expect("a method"), path, body)
+}
+
 #[tokio::test]
-async fn refusals_and_every_form_of_links_conform_too() {
+async fn every_operation_refuses_in_the_described_form() {
     let rules = Rules {
-        rate_per_minute: 2,
-        tokens: vec![Token::full("sim-token"), Token::scoped("reader", &[])],
+        tokens: vec![Token::full("sim-token"), Token::scoped("nothing", &[])],
+        unknown_tag: UnknownTag::NotFound,
         ..Rules::default()
     };
     let bench = Bench::with(rules).await;
-    let mut tour = Tour::with(Cloud::of(&bench.simulator, "nobody"));
-    tour.ask(Method::GET, "/v2/account", None, 401).await;
-    tour.cloud = Cloud::of(&bench.simulator, "reader");
-    tour.ask(Method::GET, "/v2/account", None, 403).await;
+    let mut tour = Tour::with(bench.cloud.clone());
+    let operations = tour.description.operations();
+    let simulated = operations
+        .iter()
+        .filter(|operation| !NOT_SIMULATED.contains(&operation.as_str()));
+    let simulated: Vec<&String> = simulated.collect();
+    for (token, status) in [("nobody", 401), ("nothing", 403)] {
+        tour.cloud = Cloud::of(&bench.simulator, token);
+        for operation in &simulated {
+            let (method, path, body) = requests_in_vain(operation);
+            tour.ask(method, &path, body, status).await;
+        }
+    }
     tour.cloud = bench.cloud.clone();
+    let mut not_found = 0;
+    for operation in &simulated {
+        let (method, path, body) = requests_in_vain(operation);
+        if tour.description.names(operation, 404) {
+            tour.ask(method.clone(), &path, body.clone(), 404).await;
+            not_found += 1;
+        }
+        if matches!(
+            operation.as_str(),
+            "POST /v2/droplets" | "POST /v2/account/keys" | "POST /v2/tags"
+        ) {
+            tour.ask(method, &path, Some(json!({"name": 5})), 422).await;
+        }
+    }
+    assert_eq!(not_found, 22);
+    let broken = json!("no object");
+    tour.ask(Method::POST, "/v2/droplets", Some(broken), 400).await;
+    for status in [500, 503, 429] {
+        let answer = json!({"kind": "answer", "point": "before-effect", "status": status});
+        let fault = serde_json::from_value(json!({"fault": answer})).expect("a fault");
+        bench.control.add_fault(fault).await;
+        for operation in &simulated {
+            let (method, path, body) = requests_in_vain(operation);
+            tour.ask(method, &path, body, status).await;
+        }
+        bench.control.clear_faults().await;
+    }
+    tour.end();
+}
+
+#[tokio::test]
+async fn every_form_of_links_and_a_true_rate_limit_conform_too() {
+    let rules = Rules {
+        rate_per_minute: 2,
+        ..Rules::default()
+    };
+    let bench = Bench::with(rules).await;
+    let mut tour = Tour::with(bench.cloud.clone());
     for form in [LinksForm::Absent, LinksForm::EmptyPages] {
         bench.control.patch(json!({"links": form})).await;
         tour.get("/v2/droplets").await;
     }
     tour.ask(Method::GET, "/v2/droplets", None, 429).await;
     tour.end();
+}
+
+#[tokio::test]
+async fn the_check_reports_all_that_is_wrong_with_an_answer() {
+    let bench = Bench::new().await;
+    let id = bench.active_droplet("a").await;
+    let path = format!("/v2/droplets/{id}");
+    let answer = bench
+        .cloud
+        .send(Method::GET, &path, None)
+        .await
+        .expect("an answer");
+    let mut headers = answer.headers().clone();
+    let mut body: Value = answer.json().await.expect("JSON");
+    let description = Description::official();
+    let operation = description.operation("GET", &path).expect("it is described");
+    assert_eq!(description.violations(&operation, 200, &headers, &body), [""; 0]);
+
+    headers.remove("ratelimit-limit");
+    headers.insert("ratelimit-reset", "soon".parse().expect("a value"));
+    headers.insert("content-type", "text/html".parse().expect("a value"));
+    let droplet = body["droplet"].as_object_mut().expect("an object");
+    droplet.remove("networks");
+    droplet.insert("id".into(), json!("5"));
+    droplet.insert("status".into(), json!("hibernating"));
+    droplet.insert("created_at".into(), json!("yesterday"));
+    droplet.insert("kernal".into(), Value::Null);
+    droplet["region"]["slug"] = json!(["fra1"]);
+    let found = description.violations(&operation, 200, &headers, &body);
+    for part in [
+        "no header ratelimit-limit",
+        "the header ratelimit-reset is \"soon\"",
+        "the content type Some(\"text/html\")",
+        "\"networks\" is a required property",
+        "at /droplet/id",
+        "at /droplet/status",
+        "at /droplet/created_at",
+        "an undescribed field kernal at /droplet",
+        "at /droplet/region/slug",
+    ] {
+        assert!(
+            found.iter().any(|violation| violation.contains(part)),
+            "{part} is not among {found:#?}"
+        );
+    }
+    assert_eq!(found.len(), 9, "{found:#?}");
 }

@@ -1,12 +1,15 @@
 //! The simulator's faults in what becomes of droplets, snapshots and listings, each seen by a client.
 
 use arcadia::simulator::{
-    Activation, AnswerFault, BodyForm, Fault, FaultKind, Listing, Matcher, Point, Rules, Strange,
+    Activation, AnswerFault, BodyForm, Fault, FaultKind, Listing, Matcher, Point, Rules, Strange, Token,
 };
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::support::{provider::Bench, simulator::requests};
+use crate::support::{
+    provider::{Bench, Cloud, wish},
+    simulator::requests,
+};
 
 fn creates() -> Matcher {
     requests("POST", "/v2/droplets")
@@ -129,6 +132,25 @@ async fn f12_f14_others_change_and_delete_droplets() {
 }
 
 #[tokio::test]
+async fn f12_a_droplet_goes_while_its_snapshot_is_taken() {
+    let bench = Bench::new().await;
+    let id = bench.active_droplet("a").await;
+    let vanish = FaultKind::Vanish { after_ms: 500 };
+    let starts = requests("POST", "/v2/droplets/*/actions");
+    bench.control.fault_once(starts, vanish).await;
+    let actions = format!("/v2/droplets/{id}/actions");
+    let body = json!({"type": "snapshot", "name": "s"});
+    let (status, started) = bench.cloud.json(Method::POST, &actions, Some(&body)).await;
+    assert_eq!(status, 201);
+    bench.control.advance(60_000).await;
+    let action = format!("/v2/actions/{}", started["action"]["id"]);
+    assert_eq!(bench.cloud.get(&action).await["action"]["status"], "errored");
+    assert_eq!(bench.cloud.get("/v2/snapshots").await["meta"]["total"], 0);
+    let path = format!("/v2/droplets/{id}");
+    assert_eq!(bench.cloud.status(Method::GET, &path, None).await, 404);
+}
+
+#[tokio::test]
 async fn f13_one_request_can_make_two_droplets() {
     let bench = Bench::new().await;
     bench.control.fault_once(creates(), FaultKind::Twice).await;
@@ -173,6 +195,30 @@ async fn f15_a_snapshot_errors_comes_twice_or_is_listed_late() {
 }
 
 #[tokio::test]
+async fn f15_the_answer_to_a_snapshot_is_lost_and_a_second_one_has_the_same_name() {
+    let bench = Bench::new().await;
+    let id = bench.active_droplet("a").await;
+    let actions = format!("/v2/droplets/{id}/actions");
+    let body = json!({"type": "snapshot", "name": "s"});
+    for (point, snapshots) in [
+        (Point::BeforeEffect, 0),
+        (Point::AfterEffect, 1),
+        (Point::AfterEffect, 2),
+    ] {
+        let reset = FaultKind::Reset { point };
+        let starts = requests("POST", "/v2/droplets/*/actions");
+        bench.control.fault_once(starts, reset).await;
+        let lost = bench.cloud.send(Method::POST, &actions, Some(&body)).await;
+        lost.expect_err("no answer");
+        bench.control.advance(30_000).await;
+        let listed = bench.cloud.get("/v2/snapshots").await["snapshots"].clone();
+        let listed = listed.as_array().expect("a list");
+        assert_eq!(listed.len(), snapshots);
+        assert!(listed.iter().all(|snapshot| snapshot["name"] == "s"));
+    }
+}
+
+#[tokio::test]
 async fn f16_a_delete_is_refused_ignored_or_done_in_spite_of_a_500() {
     let bench = Bench::new().await;
     let id = bench.active_droplet("a").await;
@@ -195,6 +241,11 @@ async fn f16_a_delete_is_refused_ignored_or_done_in_spite_of_a_500() {
     bench.control.advance(3_600_000).await;
     assert_eq!(bench.cloud.status(Method::GET, &path, None).await, 200);
 
+    let missing = answer(Point::BeforeEffect, 404);
+    bench.control.fault_once(deletes(), missing).await;
+    assert_eq!(bench.cloud.status(Method::DELETE, &path, None).await, 404);
+    assert_eq!(bench.control.droplet_count().await.live, 1);
+
     let failed = answer(Point::AfterEffect, 500);
     bench.control.fault_once(deletes(), failed).await;
     assert_eq!(bench.cloud.status(Method::DELETE, &path, None).await, 500);
@@ -207,7 +258,7 @@ async fn f16_a_delete_is_refused_ignored_or_done_in_spite_of_a_500() {
         .iter()
         .map(|entry| entry.effects.len())
         .collect();
-    assert_eq!(effects, [0, 0, 1]);
+    assert_eq!(effects, [0, 0, 0, 1]);
 }
 
 #[tokio::test]
@@ -239,6 +290,23 @@ async fn f17_f19_a_listing_shifts_lies_fails_on_one_page_or_is_empty() {
     bench.control.clear_faults().await;
     assert_eq!(bench.cloud.status(Method::GET, &page(2), None).await, 200);
 
+    let more = listing(Listing {
+        page_more: true,
+        ..Listing::default()
+    });
+    let listings = requests("GET", "/v2/droplets");
+    bench.control.add_fault(Fault::on(listings, more)).await;
+    let last = bench.cloud.get(&page(2)).await;
+    let next = last["links"]["pages"]["next"].as_str();
+    assert!(next.is_some_and(|next| next.contains("page=3")), "{last}");
+    let past = bench.cloud.get(&page(3)).await;
+    assert_eq!(
+        (&past["droplets"], &past["meta"]["total"]),
+        (&json!([]), &json!(4))
+    );
+    assert!(past["links"]["pages"].get("next").is_none());
+    bench.control.clear_faults().await;
+
     let empty = listing(Listing {
         empty: true,
         ..Listing::default()
@@ -257,6 +325,47 @@ async fn f18_a_token_is_revoked_in_the_middle() {
     bench.control.patch(json!({"tokens": []})).await;
     assert_eq!(bench.cloud.status(Method::GET, "/v2/droplets", None).await, 401);
     assert_eq!(bench.control.droplet_count().await.live, 1);
+
+    let reader = Token::scoped("sim-token", &["droplet:read"]);
+    bench.control.patch(json!({"tokens": [reader]})).await;
+    let listed = bench.cloud.get("/v2/droplets").await["droplets"][0].clone();
+    assert_eq!(
+        listed["tags"],
+        json!([]),
+        "without tag:read there seem to be none"
+    );
+    let path = format!("/v2/droplets/{}", listed["id"]);
+    assert_eq!(bench.cloud.status(Method::DELETE, &path, None).await, 403);
+    assert_eq!(bench.control.droplet_count().await.live, 1);
+}
+
+/// They are made by plain calls, with another token of the same account.
+#[tokio::test]
+async fn f20_droplets_of_others_stand_in_the_same_listings() {
+    let rules = Rules {
+        tokens: vec![Token::full("sim-token"), Token::full("somebody-else")],
+        ..Rules::default()
+    };
+    let bench = Bench::with(rules).await;
+    let other = Cloud::of(&bench.simulator, "somebody-else");
+    let ours = bench.cloud.create("web-1", "ours").await;
+    let tagged = other.create("web-1", "theirs").await;
+    let mut bare = wish("web-1", "");
+    bare.as_object_mut().expect("an object").remove("tags");
+    let (_, bare) = other.json(Method::POST, "/v2/droplets", Some(&bare)).await;
+    let listed = bench.cloud.get("/v2/droplets?name=web-1").await["droplets"].clone();
+    let ids: Vec<&Value> = listed
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|droplet| &droplet["id"])
+        .collect();
+    assert_eq!(json!(ids), json!([bare["droplet"]["id"], tagged, ours]));
+    assert_eq!(bench.cloud.ids_by_tag("ours").await, [ours]);
+    let journal = bench.control.journal().await;
+    let tokens: Vec<Option<&str>> = journal.iter().map(|entry| entry.token.as_deref()).collect();
+    let [ours, theirs] = [Some("sim-token"), Some("somebody-else")];
+    assert_eq!(tokens, [ours, theirs, theirs, ours, ours]);
 }
 
 #[tokio::test]

@@ -14,7 +14,9 @@ pub struct Description {
 
 impl Description {
     pub fn official() -> Self {
-        let description: Value = serde_json::from_str(TEXT).expect("the description is JSON");
+        // A misprint of the description: the provider, its examples and its clients say `images`.
+        let text = TEXT.replace("\"imgages\"", "\"images\"");
+        let description: Value = serde_json::from_str(&text).expect("the description is JSON");
         let paths = description["paths"].as_object().expect("an object of paths");
         Self { paths: paths.clone() }
     }
@@ -42,38 +44,95 @@ impl Description {
         Some(format!("{method} {template}"))
     }
 
-    /// What an answer violates: its status, its headers, its body.
-    pub fn violations(&self, operation: &str, status: u16, headers: &HeaderMap, body: &Value) -> Vec<String> {
+    /// Whether the description names this status for the endpoint, instead of leaving it to `default`.
+    pub fn names(&self, operation: &str, status: u16) -> bool {
+        self.responses(operation).get(status.to_string()).is_some()
+    }
+
+    fn responses(&self, operation: &str) -> &Value {
         let (method, path) = operation.split_once(' ').expect("a method and a path");
-        let responses = &self.paths[path][method.to_lowercase()]["responses"];
+        &self.paths[path][method.to_lowercase()]["responses"]
+    }
+
+    /// Everything that an answer violates: its status, its headers, its body, and fields that the description doesn't know.
+    pub fn violations(&self, operation: &str, status: u16, headers: &HeaderMap, body: &Value) -> Vec<String> {
+        let responses = self.responses(operation);
         let response = responses
             .get(status.to_string())
             .or_else(|| responses.get("default"));
         let Some(response) = response else {
             return vec![format!("{operation} {status}: the status is not described")];
         };
-        let required = response["headers"].as_object().into_iter().flat_map(Map::keys);
-        let missing = required.filter(|name| *name != "content-type" && !headers.contains_key(*name));
-        let mut found: Vec<String> = missing
-            .map(|name| format!("{operation} {status}: no header {name}"))
-            .collect();
+        let mut found = violations_in_headers(&response["headers"], headers);
         let schema = &response["content"]["application/json"]["schema"];
         if schema.is_null() {
             if !body.is_null() {
-                found.push(format!("{operation} {status}: a body where none is described"));
+                found.push("a body where none is described".into());
             }
-            return found;
+        } else {
+            let kind = headers.get("content-type").and_then(|kind| kind.to_str().ok());
+            if !kind.is_some_and(|kind| kind.starts_with("application/json")) {
+                found.push(format!("the content type {kind:?}"));
+            }
+            let validator = validator(schema);
+            let errors = validator.iter_errors(body);
+            found.extend(errors.map(|error| format!("{} at {}", error.masked(), error.instance_path())));
+            add_undescribed(&[schema], body, "", &mut found);
         }
-        let validator = validator(schema);
-        let errors = validator.iter_errors(body);
-        found.extend(errors.map(|error| {
-            format!(
-                "{operation} {status}: {} at {}",
-                error.masked(),
-                error.instance_path()
-            )
-        }));
-        found
+        let named = |violation| format!("{operation} {status}: {violation}");
+        found.into_iter().map(named).collect()
+    }
+}
+
+/// Headers that are missing, or aren't the numbers that they must be.
+fn violations_in_headers(described: &Value, headers: &HeaderMap) -> Vec<String> {
+    let described = described.as_object().into_iter().flatten();
+    let described = described.filter(|(name, _)| *name != "content-type");
+    let violation = |(name, header): (&String, &Value)| match headers.get(name) {
+        None => Some(format!("no header {name}")),
+        Some(value) if header["schema"]["type"] == "integer" => {
+            let text = value.to_str().unwrap_or_default();
+            let number = text.parse::<u64>();
+            number.is_err().then(|| format!("the header {name} is {text:?}"))
+        }
+        Some(_) => None,
+    };
+    described.filter_map(violation).collect()
+}
+
+/// The schema and everything that it is put together from.
+fn parts(schema: &Value) -> Vec<&Value> {
+    let combined = ["allOf", "anyOf", "oneOf"].map(|name| schema[name].as_array());
+    let combined = combined.into_iter().flatten().flatten();
+    std::iter::once(schema).chain(combined.flat_map(parts)).collect()
+}
+
+/// Fields that no schema names: allowed by the letter, but more likely a misspelt optional one.
+fn add_undescribed(schemas: &[&Value], value: &Value, at: &str, found: &mut Vec<String>) {
+    let parts: Vec<&Value> = schemas.iter().flat_map(|schema| parts(schema)).collect();
+    match value {
+        Value::Object(fields) => {
+            // A schema without fields leaves them open.
+            if parts.iter().all(|part| part["properties"].is_null()) {
+                return;
+            }
+            for (name, field) in fields {
+                let of_field = parts.iter().filter_map(|part| part["properties"].get(name));
+                let of_field: Vec<&Value> = of_field.collect();
+                if of_field.is_empty() {
+                    found.push(format!("an undescribed field {name} at {at}"));
+                } else {
+                    add_undescribed(&of_field, field, &format!("{at}/{name}"), found);
+                }
+            }
+        }
+        Value::Array(items) => {
+            let of_items: Vec<&Value> = parts.iter().filter_map(|part| part.get("items")).collect();
+            for (index, item) in items.iter().enumerate() {
+                add_undescribed(&of_items, item, &format!("{at}/{index}"), found);
+            }
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
     }
 }
 

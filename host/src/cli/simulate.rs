@@ -6,7 +6,7 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 
 use super::{connection::Connection, exit::Exit, failure::CliError, output, stop::Stop};
-use crate::simulator::{ClockMode, Options, Rules, Simulator, Token};
+use crate::simulator::{ClockMode, LinkOrigin, Options, Rules, Simulator, Token};
 
 #[derive(Debug, Subcommand)]
 pub enum SimulateCommand {
@@ -43,6 +43,9 @@ pub struct DigitalOcean {
     /// Rules that replace the defaults: a JSON file with a part of what CONTROL/options answers
     #[arg(long, value_name = "FILE")]
     rules: Option<PathBuf>,
+    /// Be as lenient as some clients need: links name the simulator itself, and a number in a text is an image's id
+    #[arg(long)]
+    lenient: bool,
     /// Time stands still until CONTROL/clock/advance moves it
     #[arg(long)]
     virtual_clock: bool,
@@ -109,6 +112,10 @@ impl DigitalOcean {
             None => Rules::default(),
         };
         rules.tokens = vec![Token::full(&self.accept_token)];
+        if self.lenient {
+            rules.link_origin = LinkOrigin::Own;
+            rules.text_image_ids = true;
+        }
         self.pace.apply(&mut rules);
         let clock = if self.virtual_clock {
             ClockMode::Virtual

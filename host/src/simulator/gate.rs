@@ -109,12 +109,17 @@ async fn read(request: Request<Incoming>) -> Result<Inbound, Cut> {
     let query = Query::<BTreeMap<String, String>>::try_from_uri(&parts.uri);
     Ok(Inbound {
         method: parts.method.as_str().to_owned(),
-        path: parts.uri.path().to_owned(),
+        path: without_slash(parts.uri.path()).to_owned(),
         query: query.map(|Query(query)| query).unwrap_or_default(),
         host: header(header::HOST).unwrap_or_default().to_owned(),
         bearer,
         body,
     })
+}
+
+/// A slash at the end means nothing to the provider, and some clients write one.
+fn without_slash(path: &str) -> &str {
+    path.strip_suffix('/').unwrap_or(path)
 }
 
 async fn sleep(delay_ms: u64) {

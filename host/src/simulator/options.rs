@@ -64,8 +64,11 @@ pub struct Rules {
     pub snapshot_lag_ms: u64,
     pub order: Order,
     pub links: LinksForm,
-    /// Scheme and host of every URL in an answer: never the simulator's own, so that a client which follows them fails.
-    pub link_origin: String,
+    /// Where every URL in an answer points to.
+    pub link_origin: LinkOrigin,
+    /// Whether a number in a text is an image's id in a create or a rebuild, as some clients write it. The documentation
+    /// knows numbers for ids and texts for slugs.
+    pub text_image_ids: bool,
     pub unknown_tag: UnknownTag,
     pub delete_while_new: DeleteWhileNew,
     /// Whether a droplet with a running action shows `locked: true`.
@@ -98,7 +101,8 @@ impl Default for Rules {
             snapshot_lag_ms: 0,
             order: Order::NewestFirst,
             links: LinksForm::Empty,
-            link_origin: "https://api.simulated.invalid".into(),
+            link_origin: LinkOrigin::At("https://api.simulated.invalid".into()),
+            text_image_ids: false,
             unknown_tag: UnknownTag::Empty,
             delete_while_new: DeleteWhileNew::Accepted,
             locked_while_busy: false,
@@ -199,6 +203,35 @@ pub enum LinksForm {
     Absent,
     Empty,
     EmptyPages,
+}
+
+/// Scheme and host of the URLs in answers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "String", into = "String")]
+pub enum LinkOrigin {
+    /// `own`: the host that the request named, so that a client may follow them.
+    Own,
+    /// An origin such as `https://api.simulated.invalid`: a client that follows them instead of counting pages fails, and
+    /// a client that sends its token along is found out.
+    At(String),
+}
+
+impl From<String> for LinkOrigin {
+    fn from(text: String) -> Self {
+        match text.as_str() {
+            "own" => Self::Own,
+            _ => Self::At(text),
+        }
+    }
+}
+
+impl From<LinkOrigin> for String {
+    fn from(origin: LinkOrigin) -> Self {
+        match origin {
+            LinkOrigin::Own => "own".into(),
+            LinkOrigin::At(origin) => origin,
+        }
+    }
 }
 
 /// What an unknown tag gives in a listing and in a delete by tag; the documentation doesn't say.

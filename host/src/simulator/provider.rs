@@ -127,6 +127,7 @@ impl Provider {
             route,
             path: &inbound.path,
             query: &inbound.query,
+            host: &inbound.host,
             body: &inbound.body,
             token,
             twist: &admission.harm.twist,

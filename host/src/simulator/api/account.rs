@@ -52,12 +52,7 @@ pub(super) fn list_keys(world: &World, call: &Call<'_>) -> Outcome {
 
 pub(super) fn create_key(world: &mut World, call: &Call<'_>) -> Outcome {
     let new: NewKey = call.json()?;
-    if world.keys.values().any(|key| key.public_key == new.public_key) {
-        return Err(Refusal::unprocessable(
-            "SSH Key is already in use on your account",
-        ));
-    }
-    let key = world.add_key(new.name, new.public_key);
+    let key = world.add_key(new.name, new.public_key)?;
     let effects = vec![Effect::KeyCreated(key.id)];
     Ok(Answer::changed(201, json!({"ssh_key": key_json(&key)}), effects))
 }

@@ -22,7 +22,7 @@ pub(super) fn create(world: &mut World, call: &Call<'_>) -> Outcome {
     for (droplet, action) in told {
         let droplet = world.droplets.get(droplet).ok_or_else(Refusal::not_found)?;
         droplets.push(shown(world, call, droplet));
-        links.push(action_link(world, *action));
+        links.push(action_link(world, call, *action));
     }
     let body = if order.many {
         json!({"droplets": droplets, "links": {"actions": links}})

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 
 use super::{
     catalogue,
-    options::Token,
+    options::{LinkOrigin, Rules, Token},
     refusal::Refusal,
     world::{Effect, Twist, World},
 };
@@ -29,6 +29,8 @@ pub(super) struct Call<'a> {
     pub(super) route: &'a Route,
     pub(super) path: &'a str,
     pub(super) query: &'a BTreeMap<String, String>,
+    /// The `host` header.
+    pub(super) host: &'a str,
     pub(super) body: &'a [u8],
     pub(super) token: &'a Token,
     pub(super) twist: &'a Twist,
@@ -112,7 +114,7 @@ pub(super) fn answer(world: &mut World, call: &Call<'_>) -> Outcome {
         Route::DeleteSnapshot(snapshot) => snapshots::delete(world, call, snapshot),
         Route::ListTags => Ok(tags::list(world, call)),
         Route::CreateTag => tags::create(world, call),
-        Route::GetTag(tag) => tags::show(world, tag),
+        Route::GetTag(tag) => tags::show(world, call, tag),
         Route::DeleteTag(tag) => tags::delete(world, tag),
         Route::TagResources(tag) => tags::tag_resources(world, call, tag),
         Route::UntagResources(tag) => tags::untag_resources(world, call, tag),
@@ -166,10 +168,19 @@ impl Call<'_> {
             key,
             path: self.path,
             query: self.query,
-            rules: &world.rules,
+            links: world.rules.links,
+            origin: self.origin(&world.rules),
             listing: self.twist.listing,
         };
         Answer::ok(pages.cut(items))
+    }
+
+    /// Scheme and host of the URLs in the answer.
+    fn origin(&self, rules: &Rules) -> String {
+        match &rules.link_origin {
+            LinkOrigin::Own => format!("http://{}", self.host),
+            LinkOrigin::At(origin) => origin.clone(),
+        }
     }
 }
 
@@ -188,7 +199,7 @@ fn list_sizes(world: &World, call: &Call<'_>) -> Answer {
 }
 
 /// The links of a create's answer.
-fn action_link(world: &World, action: i64) -> Value {
-    let origin = &world.rules.link_origin;
+fn action_link(world: &World, call: &Call<'_>, action: i64) -> Value {
+    let origin = call.origin(&world.rules);
     json!({"id": action, "rel": "create", "href": format!("{origin}/v2/actions/{action}")})
 }

@@ -4,10 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
-use crate::simulator::{
-    options::{LinksForm, Rules},
-    world::Listing,
-};
+use crate::simulator::{options::LinksForm, world::Listing};
 
 const DEFAULT_PER_PAGE: i64 = 20;
 const MAX_PER_PAGE: i64 = 200;
@@ -18,7 +15,10 @@ pub(super) struct Pages<'a> {
     pub(super) key: &'static str,
     pub(super) path: &'a str,
     pub(super) query: &'a BTreeMap<String, String>,
-    pub(super) rules: &'a Rules,
+    /// What the links look like when everything fits on one page.
+    pub(super) links: LinksForm,
+    /// Scheme and host of the links.
+    pub(super) origin: String,
     pub(super) listing: Listing,
 }
 
@@ -33,6 +33,7 @@ impl Pages<'_> {
         let items = if self.listing.empty { Vec::new() } else { items };
         let total = items.len() as i64;
         let last = total.div_euclid(per_page) + i64::from(total.rem_euclid(per_page) > 0);
+        let last = last + i64::from(self.listing.page_more);
         let start = (page.saturating_sub(1)).saturating_mul(per_page);
         let start = start.saturating_add(self.listing.shift).clamp(0, total) as usize;
         let shown: Vec<Value> = items.into_iter().skip(start).take(per_page as usize).collect();
@@ -49,7 +50,7 @@ impl Pages<'_> {
 
     fn links(&self, page: i64, last: i64, per_page: i64) -> Option<Value> {
         if last <= 1 && page <= 1 {
-            return match self.rules.links {
+            return match self.links {
                 LinksForm::Absent => None,
                 LinksForm::Empty => Some(json!({})),
                 LinksForm::EmptyPages => Some(json!({"pages": {}})),
@@ -75,17 +76,31 @@ impl Pages<'_> {
             .query
             .iter()
             .filter(|(name, _)| *name != "page" && *name != "per_page");
-        let kept: String = kept.map(|(name, value)| format!("&{name}={value}")).collect();
-        let origin = &self.rules.link_origin;
-        format!("{origin}{}?page={page}&per_page={per_page}{kept}", self.path)
+        let pair = |(name, value): (&String, &String)| {
+            format!("&{}={}", percent_encode(name), percent_encode(value))
+        };
+        let kept: String = kept.map(pair).collect();
+        format!(
+            "{}{}?page={page}&per_page={per_page}{kept}",
+            self.origin, self.path
+        )
     }
+}
+
+/// A name or value of a query, which may hold anything.
+fn percent_encode(text: &str) -> String {
+    let encode = |byte: u8| match byte {
+        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b':' => char::from(byte).into(),
+        _ => format!("%{byte:02X}"),
+    };
+    text.bytes().map(encode).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn cut(items: i64, query: &[(&str, &str)], listing: Listing, rules: &Rules) -> Value {
+    fn cut(items: i64, query: &[(&str, &str)], listing: Listing, links: LinksForm) -> Value {
         let query = query
             .iter()
             .map(|(name, value)| ((*name).into(), (*value).into()))
@@ -94,7 +109,8 @@ mod tests {
             key: "things",
             path: "/v2/things",
             query: &query,
-            rules,
+            links,
+            origin: "https://api.simulated.invalid".into(),
             listing,
         };
         pages.cut((1..=items).map(|item| json!(item)).collect())
@@ -102,28 +118,25 @@ mod tests {
 
     #[test]
     fn a_middle_page_links_to_all_four_others_on_the_providers_host() {
-        let rules = Rules::default();
-        let query = [("page", "2"), ("per_page", "2"), ("tag_name", "a")];
+        let query = [("page", "2"), ("per_page", "2"), ("name", "a:b &c")];
         let href =
-            |page| format!("https://api.simulated.invalid/v2/things?page={page}&per_page=2&tag_name=a");
+            |page| format!("https://api.simulated.invalid/v2/things?page={page}&per_page=2&name=a:b%20%26c");
         let expected = json!({
             "things": [3, 4],
             "links": {"pages": {"first": href(1), "prev": href(1), "next": href(3), "last": href(3)}},
             "meta": {"total": 5},
         });
-        assert_eq!(cut(5, &query, Listing::default(), &rules), expected);
+        assert_eq!(cut(5, &query, Listing::default(), LinksForm::Empty), expected);
     }
 
     #[test]
     fn a_single_page_has_links_in_the_form_that_the_rules_say() {
-        let mut rules = Rules::default();
         for (form, links) in [
             (LinksForm::Absent, None),
             (LinksForm::Empty, Some(json!({}))),
             (LinksForm::EmptyPages, Some(json!({"pages": {}}))),
         ] {
-            rules.links = form;
-            let answer = cut(20, &[], Listing::default(), &rules);
+            let answer = cut(20, &[], Listing::default(), form);
             assert_eq!(answer.get("links"), links.as_ref());
         }
     }
@@ -134,7 +147,7 @@ mod tests {
             450,
             &[("per_page", "1000"), ("page", "3")],
             Listing::default(),
-            &Rules::default(),
+            LinksForm::Empty,
         );
         assert_eq!(answer["things"].as_array().map(Vec::len), Some(50));
         assert!(answer["links"]["pages"].get("next").is_none());
@@ -148,10 +161,25 @@ mod tests {
                 shift,
                 ..Listing::default()
             };
-            cut(6, &query, listing, &Rules::default())["things"].clone()
+            cut(6, &query, listing, LinksForm::Empty)["things"].clone()
         };
         assert_eq!(shifted(0), json!([3, 4]));
         assert_eq!(shifted(1), json!([4, 5]));
         assert_eq!(shifted(-1), json!([2, 3]));
+    }
+
+    #[test]
+    fn the_last_page_can_link_to_an_empty_one() {
+        let listing = Listing {
+            page_more: true,
+            ..Listing::default()
+        };
+        let page = |page: &str| cut(4, &[("page", page), ("per_page", "2")], listing, LinksForm::Empty);
+        assert!(page("2")["links"]["pages"]["next"].is_string());
+        assert_eq!(
+            (&page("3")["things"], &page("3")["meta"]["total"]),
+            (&json!([]), &json!(4))
+        );
+        assert!(page("3")["links"]["pages"].get("next").is_none());
     }
 }

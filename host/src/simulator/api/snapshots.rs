@@ -96,14 +96,16 @@ pub(super) fn delete(world: &mut World, call: &Call<'_>, reference: &str) -> Out
 
 pub(super) fn list_images(world: &World, call: &Call<'_>) -> Outcome {
     let private = call.query("private") == Some("true");
+    let tag = call.query("tag_name");
     let snapshots = world.seen_snapshots(call.now_ms);
+    let snapshots = snapshots.filter(|snapshot| tag.is_none_or(|tag| snapshot.has_tag(tag)));
     let mut items: Vec<Value> = match call.query("type") {
         Some("distribution" | "application") => Vec::new(),
         _ => snapshots
             .map(|snapshot| snapshot.json_of_image(&world.rules))
             .collect(),
     };
-    if !private && call.query("type") != Some("application") {
+    if !private && tag.is_none() && call.query("type") != Some("application") {
         items.extend(catalogue::IMAGES.iter().map(BaseImage::json));
     }
     Ok(call.pages(world, "images", items))

@@ -37,8 +37,15 @@ pub(in crate::simulator) enum Change {
     Rename {
         to: String,
     },
-    Rebuild {
+    /// The disk is written anew, from an image (`rebuild`) or from a snapshot of it (`restore`).
+    Disk {
+        kind: &'static str,
         image: Value,
+    },
+    Feature {
+        kind: &'static str,
+        feature: &'static str,
+        on: bool,
     },
     /// An action that leaves nothing to see, such as a reboot.
     Nothing {
@@ -51,10 +58,12 @@ impl Change {
         match self {
             Self::Create => "create",
             Self::Snapshot { .. } => "snapshot",
-            Self::Power { kind, .. } | Self::Nothing { kind } => kind,
+            Self::Power { kind, .. }
+            | Self::Disk { kind, .. }
+            | Self::Feature { kind, .. }
+            | Self::Nothing { kind } => kind,
             Self::Resize { .. } => "resize",
             Self::Rename { .. } => "rename",
-            Self::Rebuild { .. } => "rebuild",
         }
     }
 }
@@ -108,8 +117,38 @@ pub(in crate::simulator) struct ActionRequest {
     name: Option<String>,
     size: Option<String>,
     #[serde(default)]
-    disk: bool,
+    disk: Switch,
     image: Option<Value>,
+}
+
+/// A boolean, which clients in common use also write as text.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(untagged)]
+enum Switch {
+    Bool(bool),
+    Text(SwitchText),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum SwitchText {
+    True,
+    False,
+}
+
+impl Default for Switch {
+    fn default() -> Self {
+        Self::Bool(false)
+    }
+}
+
+impl Switch {
+    fn is_on(self) -> bool {
+        match self {
+            Self::Bool(on) => on,
+            Self::Text(text) => text == SwitchText::True,
+        }
+    }
 }
 
 impl World {
@@ -164,6 +203,12 @@ impl World {
 
     fn change_of(&self, droplet: &Droplet, request: &ActionRequest, now_ms: u64) -> Result<Change, Refusal> {
         let power = |kind, to| Ok(Change::Power { kind, to });
+        let feature = |kind, feature, on| Ok(Change::Feature { kind, feature, on });
+        let disk = |kind| {
+            let reference = request.image.as_ref().unwrap_or(&Value::Null);
+            let image = self.find_image(reference, now_ms)?.json;
+            Ok(Change::Disk { kind, image })
+        };
         match request.kind.as_str() {
             "snapshot" => {
                 let unnamed = || format!("{}-{now_ms}", droplet.name);
@@ -183,11 +228,13 @@ impl World {
                 None => Err(Refusal::unprocessable("Droplet must have a name")),
             },
             "resize" => resize_of(droplet, request),
-            "rebuild" => {
-                let reference = request.image.as_ref().unwrap_or(&Value::Null);
-                let image = self.find_image(reference, now_ms)?.json;
-                Ok(Change::Rebuild { image })
-            }
+            "rebuild" => disk("rebuild"),
+            "restore" => disk("restore"),
+            "enable_backups" => feature("enable_backups", "backups", true),
+            "disable_backups" => feature("disable_backups", "backups", false),
+            "enable_ipv6" => feature("enable_ipv6", "ipv6", true),
+            // Every droplet has it.
+            "enable_private_networking" => feature("enable_private_networking", "private_networking", true),
             other => Err(Refusal::unprocessable(format!(
                 "the action {other} is not supported"
             ))),
@@ -226,9 +273,10 @@ impl World {
             Change::Power { to, .. } => self.set_power(droplet, *to),
             Change::Resize { to, disk } => self.change(droplet, |target| target.resize(to, *disk)),
             Change::Rename { to } => self.change(droplet, |target| target.name.clone_from(to)),
-            Change::Rebuild { image } => {
+            Change::Disk { image, .. } => {
                 self.change(droplet, |target| target.image.clone_from(image));
             }
+            Change::Feature { feature, on, .. } => self.set_feature(droplet, feature, *on),
         }
     }
 }
@@ -249,6 +297,6 @@ fn resize_of(droplet: &Droplet, request: &ActionRequest) -> Result<Change, Refus
     }
     Ok(Change::Resize {
         to,
-        disk: request.disk,
+        disk: request.disk.is_on(),
     })
 }

@@ -196,6 +196,21 @@ impl World {
         }
     }
 
+    /// Switches a feature on or off; IPv6 comes with its address.
+    pub(super) fn set_feature(&mut self, id: i64, feature: &'static str, on: bool) {
+        let Some(droplet) = self.droplets.get_mut(&id) else {
+            return;
+        };
+        droplet.features.retain(|other| *other != feature);
+        if on {
+            droplet.features.push(feature);
+        }
+        let is_public = droplet.public_networking && droplet.status != Status::New;
+        if feature == "ipv6" && on && is_public {
+            droplet.networks["v6"] = network::v6(&mut self.rng);
+        }
+    }
+
     /// The droplet is gone from now on; an action that ran on it can't succeed any more.
     pub(super) fn depart(&mut self, id: i64, cause: Departure, at_ms: u64) {
         let Some(droplet) = self.droplets.get_mut(&id) else {

@@ -3,6 +3,7 @@
 
 mod action;
 mod droplet;
+mod key;
 mod network;
 mod order;
 mod snapshot;
@@ -16,6 +17,7 @@ use serde::Serialize;
 
 pub(super) use action::{Action, ActionRequest, ActionStatus, Change};
 pub(super) use droplet::{Departure, Drift, Droplet, Presence, Status};
+pub(super) use key::Key;
 pub(super) use order::Order;
 pub(super) use snapshot::Snapshot;
 pub(super) use tag::{TagIndex, is_valid as is_valid_tag};
@@ -36,6 +38,8 @@ pub enum Effect {
     TagDeleted(String),
     DropletTagged(i64),
     DropletUntagged(i64),
+    SnapshotTagged(i64),
+    SnapshotUntagged(i64),
     KeyCreated(i64),
     KeyDeleted(i64),
 }
@@ -63,15 +67,6 @@ enum Event {
         twist: Box<Twist>,
         request: u64,
     },
-}
-
-/// A public key that droplets can be created with.
-#[derive(Clone, Debug)]
-pub(super) struct Key {
-    pub(super) id: i64,
-    pub(super) name: String,
-    pub(super) fingerprint: String,
-    pub(super) public_key: String,
 }
 
 #[derive(Debug)]
@@ -171,20 +166,6 @@ impl World {
     fn mint(rng: &mut StdRng, next: &mut i64) -> i64 {
         *next += rng.random_range(1..=9);
         *next
-    }
-
-    pub(super) fn add_key(&mut self, name: String, public_key: String) -> Key {
-        let id = Self::mint(&mut self.rng, &mut self.next.key);
-        let octets: [u8; 16] = self.rng.random();
-        let octets: Vec<String> = octets.iter().map(|octet| format!("{octet:02x}")).collect();
-        let key = Key {
-            id,
-            name,
-            fingerprint: octets.join(":"),
-            public_key,
-        };
-        self.keys.insert(id, key.clone());
-        key
     }
 
     /// A fresh `x-request-id`, and whether an error body repeats it.

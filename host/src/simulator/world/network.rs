@@ -23,17 +23,19 @@ pub(super) fn assign(rng: &mut StdRng, public: bool, ipv6: bool) -> Value {
         }));
     }
     v4.shuffle(rng);
-    let v6 = if ipv6 && public {
-        vec![json!({
-            "ip_address": format!("2001:db8:0:{host:x}::{node:x}"),
-            "netmask": 64,
-            "gateway": format!("2001:db8:0:{host:x}::1"),
-            "type": "public",
-        })]
-    } else {
-        Vec::new()
-    };
+    let v6 = if ipv6 && public { v6(rng) } else { json!([]) };
     json!({"v4": v4, "v6": v6})
+}
+
+/// The v6 entries of a droplet that has IPv6, from 2001:db8::/32, which is set aside for documentation.
+pub(super) fn v6(rng: &mut StdRng) -> Value {
+    let (host, node): (u8, u8) = (rng.random(), rng.random_range(2..=254));
+    json!([{
+        "ip_address": format!("2001:db8:0:{host:x}::{node:x}"),
+        "netmask": 64,
+        "gateway": format!("2001:db8:0:{host:x}::1"),
+        "type": "public",
+    }])
 }
 
 /// What a droplet shows before it is active.

@@ -26,9 +26,9 @@ struct Wish {
     size: Option<String>,
     image: Option<Value>,
     ssh_keys: Option<Vec<Value>>,
-    backups: bool,
-    ipv6: bool,
-    monitoring: bool,
+    backups: Option<bool>,
+    ipv6: Option<bool>,
+    monitoring: Option<bool>,
     tags: Option<Vec<String>>,
     user_data: Option<String>,
     vpc_uuid: Option<String>,
@@ -122,9 +122,9 @@ impl World {
             return Err(Refusal::unprocessable(message));
         }
         let asked = [
-            (wish.backups, "backups"),
-            (wish.ipv6, "ipv6"),
-            (wish.monitoring, "monitoring"),
+            (wish.backups == Some(true), "backups"),
+            (wish.ipv6 == Some(true), "ipv6"),
+            (wish.monitoring == Some(true), "monitoring"),
             (wish.with_droplet_agent != Some(false), "droplet_agent"),
             (true, "private_networking"),
         ];
@@ -191,7 +191,7 @@ impl World {
         if user_data_bytes > MAX_USER_DATA_BYTES {
             return Err(Refusal::unprocessable("user_data is larger than 64 KiB"));
         }
-        if wish.public_networking == Some(false) && wish.ipv6 {
+        if wish.public_networking == Some(false) && wish.ipv6 == Some(true) {
             let message = "ipv6 can't be enabled without public networking";
             return Err(Refusal::unprocessable(message));
         }

@@ -12,6 +12,7 @@ pub(in crate::simulator) struct Snapshot {
     pub(in crate::simulator) droplet: i64,
     region: &'static str,
     distribution: Value,
+    pub(in crate::simulator) tags: Vec<String>,
     min_disk_gb: u32,
     created_ms: u64,
     /// No listing shows it before.
@@ -37,6 +38,10 @@ impl Snapshot {
         !self.deleted && now_ms >= self.seen_from_ms
     }
 
+    pub(in crate::simulator) fn has_tag(&self, tag: &str) -> bool {
+        self.tags.iter().any(|own| own.eq_ignore_ascii_case(tag))
+    }
+
     /// As `/v2/snapshots` shows it: the id is a string.
     pub(in crate::simulator) fn json(&self, rules: &Rules) -> Value {
         json!({
@@ -48,7 +53,7 @@ impl Snapshot {
             "size_gigabytes": 2.36,
             "resource_id": self.droplet.to_string(),
             "resource_type": "droplet",
-            "tags": [],
+            "tags": self.tags,
         })
     }
 
@@ -79,7 +84,7 @@ impl Snapshot {
             "min_disk_size": self.min_disk_gb,
             "size_gigabytes": 2.36,
             "description": "",
-            "tags": [],
+            "tags": self.tags,
             "status": "available",
             "error_message": "",
         })
@@ -99,6 +104,7 @@ impl World {
             droplet: droplet.id,
             region: droplet.region.slug,
             distribution: droplet.image["distribution"].clone(),
+            tags: Vec::new(),
             min_disk_gb: droplet.disk_gb,
             // The real provider dates a snapshot like its action's start, and clients match on that.
             created_ms: action.started_ms,
@@ -123,8 +129,8 @@ impl World {
         of_droplet.map(|snapshot| snapshot.id).collect()
     }
 
-    /// Looks up a slug or integer id of a base image, or the integer id of a snapshot. A name, or digits in a string,
-    /// name nothing.
+    /// Looks up a slug or integer id of a base image, or the integer id of a snapshot. A name names nothing, and neither do
+    /// digits in a string unless the rules allow it.
     ///
     /// # Errors
     /// 422 with the provider's words.
@@ -133,7 +139,9 @@ impl World {
         reference: &Value,
         now_ms: u64,
     ) -> Result<FoundImage, Refusal> {
-        let (id, slug) = (reference.as_i64(), reference.as_str());
+        let slug = reference.as_str();
+        let in_text = || slug.filter(|_| self.rules.text_image_ids)?.parse().ok();
+        let id = reference.as_i64().or_else(in_text);
         let mut bases = catalogue::IMAGES.iter();
         if let Some(base) = bases.find(|base| Some(base.id) == id || Some(base.slug) == slug) {
             return Ok(FoundImage {

@@ -47,7 +47,7 @@ fn a_refused_create_says_why_in_the_providers_words() {
         rules.droplet_limit = 2;
         rules.unavailable_regions = vec!["nyc1".into()];
     });
-    let key = world.add_key("laptop".into(), "ssh-ed25519 AAAA".into());
+    let key = world.add_key("laptop".into(), "ssh-ed25519 AAAA".into()).unwrap();
     let names = |count: usize| json!((0..count).map(|n| format!("w{n}")).collect::<Vec<_>>());
     let cases = [
         (json!({"name": null}), "Droplet must have a name"),
@@ -270,6 +270,63 @@ fn one_action_runs_at_a_time_and_each_does_what_it_says() {
     assert_eq!(json["snapshot_ids"].as_array().map(Vec::len), Some(1));
     let completed = |action: &&Action| action.status == ActionStatus::Completed;
     assert_eq!(world.actions.values().filter(completed).count(), 7);
+}
+
+#[test]
+fn features_are_switched_and_a_restore_writes_the_disk() {
+    let mut world = world(|_| {});
+    let (droplet, _) = create(&mut world, &Twist::default());
+    let mut now_ms = START_MS + 20_000;
+    world.settle(now_ms);
+    let seen = |world: &World, now_ms| {
+        let json = world.droplet_json(&world.droplets[&droplet], now_ms);
+        let has = |feature: &str| json["features"].as_array().unwrap().contains(&json!(feature));
+        let addresses = json["networks"]["v6"].as_array().map_or(0, Vec::len);
+        (
+            has("backups"),
+            has("ipv6"),
+            addresses,
+            json["image"]["type"].clone(),
+        )
+    };
+    assert_eq!(seen(&world, now_ms), (false, false, 0, json!("base")));
+    for (body, after) in [
+        (json!({"type": "enable_backups"}), (true, false, 0, json!("base"))),
+        (json!({"type": "enable_ipv6"}), (true, true, 1, json!("base"))),
+        (
+            json!({"type": "enable_private_networking"}),
+            (true, true, 1, json!("base")),
+        ),
+        (
+            json!({"type": "disable_backups"}),
+            (false, true, 1, json!("base")),
+        ),
+        (
+            json!({"type": "snapshot", "name": "kept"}),
+            (false, true, 1, json!("base")),
+        ),
+        (
+            json!({"type": "restore", "image": "latest"}),
+            (false, true, 1, json!("snapshot")),
+        ),
+    ] {
+        let mut body = body;
+        if let Some(snapshot) = world.snapshots.keys().next() {
+            body["image"] = json!(snapshot);
+        }
+        let action = start(&mut world, droplet, body.clone(), now_ms).unwrap();
+        assert_eq!(json!(world.actions[&action].change.kind()), body["type"]);
+        now_ms += 30_000;
+        world.settle(now_ms);
+        assert_eq!(seen(&world, now_ms), after, "{body}");
+    }
+    for body in [
+        json!({"type": "restore", "image": 1}),
+        json!({"type": "change_kernel", "kernel": 1}),
+    ] {
+        let refused = start(&mut world, droplet, body.clone(), now_ms).unwrap_err();
+        assert_eq!(refused.status, 422, "{body}");
+    }
 }
 
 #[test]

@@ -63,6 +63,8 @@ pub struct Listing {
     /// Items skipped (positive) or shown again (negative) at the start of the page, as when others came or went since the
     /// page before.
     pub shift: i64,
+    /// The last page links to one more, in which there is nothing, as when its items went meanwhile.
+    pub page_more: bool,
     /// What `meta.total` claims.
     pub total: Option<u64>,
 }
