@@ -46,6 +46,8 @@ const OPERATIONS: &str = "
     POST /v1/sagas/{id}/abandon
     POST /v1/sagas/{id}/cancel
     POST /v1/sagas/{id}/retry
+    POST /v1/sagas/{id}/rollback
+    POST /v1/sagas/{id}/skip
     POST /v1/tokens
     PUT /v1/definitions/{name}
     PUT /v1/steps/{name}/channels/{channel}

@@ -492,8 +492,20 @@ pub async fn verbs(api: &Api) -> Vec<Refusal> {
         ),
         verb(&asleep, "cancel", &json!({ "reson": "x" }), INVALID, "/reson"),
     ];
-    for name in ["retry", "abandon"] {
-        refusals.push(verb(&asleep, name, &because, (409, "not-stuck"), ""));
+    let skip = |step: &str| json!({ "step": step, "reason": "because" });
+    refusals.extend([
+        verb(&asleep, "skip", &skip("ONE"), (409, "not-stuck"), ""),
+        verb(&asleep, "skip", &skip("two"), INVALID, "/step"),
+        verb(&asleep, "skip", &because, INVALID, ""),
+        verb(&asleep, "skip", &json!({ "step": "one" }), INVALID, "/reason"),
+        verb(nobody, "skip", &skip("one"), (404, "unknown-saga"), ""),
+        verb(&asleep, "rollback", &because, (409, "not-completed"), ""),
+        verb(&ended, "retry", &because, (409, "not-stuck"), ""),
+    ]);
+    for name in ["retry", "abandon", "rollback"] {
+        if name != "rollback" {
+            refusals.push(verb(&asleep, name, &because, (409, "not-stuck"), ""));
+        }
         refusals.push(verb(&asleep, name, &json!({}), INVALID, "/reason"));
         refusals.push(verb(
             &asleep,
@@ -510,7 +522,7 @@ pub async fn verbs(api: &Api) -> Vec<Refusal> {
             "/reason",
         ));
     }
-    for name in ["cancel", "retry", "abandon"] {
+    for name in ["cancel", "rollback", "retry", "abandon"] {
         refusals.push(verb(nobody, name, &because, (404, "unknown-saga"), ""));
         refusals.push(verb("7", name, &because, (400, "invalid-path"), "id"));
     }

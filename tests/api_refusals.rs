@@ -65,7 +65,7 @@ async fn wrong(api: &Api, document: &Document, refusal: &Refusal) -> Option<Stri
 }
 
 /// Codes that only a host in trouble answers with, or that other tests provoke.
-const ELSEWHERE: [&str; 19] = [
+const ELSEWHERE: [&str; 20] = [
     "body-interrupted",
     "body-timeout",
     "component-pending",
@@ -81,6 +81,7 @@ const ELSEWHERE: [&str; 19] = [
     "overloaded",
     "pivot-passed",
     "scope-missing",
+    "step-over",
     "store-unavailable",
     "token-expired",
     "token-revoked",

@@ -346,6 +346,34 @@ async fn a_cancel_at_any_mutating_request_ends_cancelled_or_is_refused_past_the_
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn kill_9_amid_a_rollback_is_gone_on_with_by_the_next_host() {
+    for point in [Point::BeforeEffect, Point::AfterEffect] {
+        let case = format!("rollback {point:?}");
+        let mut stage = Stage::set().await;
+        let saga = stage.host.saga(Scenario::Provision.request(None)).await;
+        assert_eq!(stage.host.rest_of(&saga).await, "completed");
+        // The host that ended the saga is not the one that takes it back.
+        stage.host.restart().await;
+        let hold = stage
+            .control
+            .hold(requests("DELETE", "/v2/droplets/*"), point)
+            .await;
+        let (path, because) = (format!("/v1/sagas/{saga}/rollback"), json!({ "reason": case }));
+        let answer = stage.host.send(Method::POST, &path, Some(because)).await;
+        assert!(matches!(answer, Some((200, _))), "{case}: {answer:?}");
+        stage.control.wait_held(hold).await;
+        stage.host.kill();
+        stage.control.release(hold).await;
+        stage.host.restart().await;
+        assert_eq!(stage.host.rest_of(&saga).await, "compensated", "{case}");
+        stage.check(&case).await;
+        assert_eq!(stage.names().await, Vec::<String>::new(), "{case}");
+        let findings = stage.host.get(&format!("/v1/findings?saga={saga}")).await;
+        assert_eq!(findings["items"], json!([]), "{case}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn kills_at_random_moments_with_twenty_sagas_in_flight_lose_nothing() {
     let seed = std::env::var("ARCADIA_SEED")
         .ok()

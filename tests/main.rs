@@ -49,3 +49,4 @@ mod step_sandbox;
 mod step_upload;
 mod store;
 mod support;
+mod verbs;

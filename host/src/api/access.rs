@@ -47,6 +47,8 @@ const NEEDS: &[(&str, &str, Scope)] = &[
     ("GET", "/v1/sagas/{id}/logs", Read),
     ("GET", "/v1/sagas/{id}/requests", Read),
     ("POST", "/v1/sagas/{id}/retry", Operate),
+    ("POST", "/v1/sagas/{id}/rollback", Operate),
+    ("POST", "/v1/sagas/{id}/skip", Operate),
     ("GET", "/v1/sagas/{id}/steps", Read),
     ("GET", "/v1/sagas/{id}/stream", Read),
     ("GET", "/v1/steps", Read),

@@ -63,6 +63,9 @@ impl From<VerbError> for Problem {
     fn from(error: VerbError) -> Problem {
         match error {
             VerbError::UnknownSaga(saga) => unknown_saga(saga),
+            error @ VerbError::UnknownStep { .. } => {
+                Problem::at_pointer(Code::InvalidRequest, "/step", "unknown-step", error.to_string())
+            }
             VerbError::Refused(reason) => {
                 let code = match reason {
                     IllegalEvent::PivotPassed => Code::PivotPassed,

@@ -72,13 +72,13 @@ impl Picture {
             Status::Compensated => format!("saga {} was undone in {took}: {}", saga.id, self.why()),
             Status::Cancelled => format!("saga {} was cancelled in {took}: {}", saga.id, self.why()),
             Status::NeedsAttention => format!(
-                "saga {id} needs attention: {why}\n  next: see `arcadia findings`, then `arcadia saga retry {id}` or `arcadia saga abandon {id}`",
+                "saga {id} needs attention: {why}\n  next: `arcadia findings --saga {id}` says what can be done",
                 id = saga.id,
                 why = self.stuck().unwrap_or_else(|| self.why()),
             ),
             Status::Abandoned => format!(
-                "saga {} was abandoned\n  next: `arcadia findings` names what it may have left behind",
-                saga.id
+                "saga {id} was abandoned\n  next: `arcadia findings --saga {id}` names what it may have left behind",
+                id = saga.id
             ),
             Status::Running | Status::Compensating => {
                 format!("saga {} is {}", saga.id, saga.status.as_str())
@@ -89,10 +89,8 @@ impl Picture {
     fn why(&self) -> String {
         match &self.saga.turning {
             Some(Turned::Failure { step, code, message }) => format!("{step} failed: {message} ({code})"),
-            Some(Turned::Cancel { actor, reason } | Turned::Rollback { actor, reason }) => match reason {
-                Some(reason) => format!("{actor} asked for it: {reason}"),
-                None => format!("{actor} asked for it"),
-            },
+            Some(Turned::Cancel { actor, reason }) => asked_for("it", actor, reason.as_deref()),
+            Some(Turned::Rollback { actor, reason }) => asked_for("a rollback", actor, reason.as_deref()),
             None => "no reason is recorded".to_owned(),
         }
     }
@@ -107,12 +105,20 @@ impl Picture {
     }
 }
 
+fn asked_for(what: &str, actor: &str, reason: Option<&str>) -> String {
+    match reason {
+        Some(reason) => format!("{actor} asked for {what}: {reason}"),
+        None => format!("{actor} asked for {what}"),
+    }
+}
+
 fn tell_run(step: &SagaStep, result: &PhaseResult) -> Told {
     let (state, detail) = match result.state.as_str() {
         "succeeded" => ("done", output_text(result)),
         "failed" => ("FAILED", failure_text(result)),
         "unfinished" => ("cut off", failure_text(result)),
         "stuck" => ("STUCK", failure_text(result)),
+        "skipped" => ("skipped", failure_text(result)),
         _ => ("running", progress_text(result)),
     };
     told(step, Phase::Run, state, detail, result)
@@ -123,6 +129,7 @@ fn tell_compensate(step: &SagaStep, result: &PhaseResult) -> Told {
         "done" if !step.compensated => ("undone", "there is nothing to undo".to_owned()),
         "done" => ("undone", output_text(result)),
         "stuck" => ("STUCK", failure_text(result)),
+        "skipped" => ("skipped", failure_text(result)),
         _ => ("undoing", progress_text(result)),
     };
     told(step, Phase::Compensate, state, detail, result)

@@ -268,6 +268,7 @@ fn look_of(state: &str) -> (&'static str, &'static str) {
         "done" => ("✓ ", "  {prefix:.green}  {wide_msg}"),
         "undone" => ("↩ ", "  {prefix:.green}  {wide_msg}"),
         "FAILED" | "STUCK" => ("✗ ", "  {prefix:.red}  {wide_msg}"),
+        "skipped" => ("⤼ ", "  {prefix:.yellow}  {wide_msg}"),
         "cut off" => ("✂ ", "  {prefix:.yellow}  {wide_msg}"),
         _ => ("", "  {spinner:.cyan} {prefix:.cyan}  {wide_msg}"),
     }

@@ -18,10 +18,7 @@ use super::{
     request::Asked,
 };
 use crate::{
-    saga::{
-        self, Command, Event, Failure, IllegalEvent, Intent, Moment, Phase, Saga, SagaId, StepIndex,
-        StepState, Writes,
-    },
+    saga::{self, Command, Event, IllegalEvent, Intent, Moment, Phase, Saga, SagaId, StepIndex, Writes},
     store::{Advance, Applied, Change, Page, ResourceFilter, StoreError},
 };
 
@@ -117,7 +114,8 @@ impl Engine {
                 Command::Call { .. } | Command::Settle { .. } | Command::Rest(_) => None,
             })
             .collect();
-        let mut resolved_codes = if event == Event::Retried {
+        let needs = needs_of_people(&before, &after);
+        let mut resolved_codes = if needs.fewer {
             findings::STUCK_CODES.to_vec()
         } else {
             Vec::new()
@@ -134,8 +132,8 @@ impl Engine {
             from_revision: before.revision,
             changed_steps: changed(&before, &after),
             events: history::events(&before, &after, &event, &with.asked),
-            findings: if rests {
-                self.findings_at_rest(live, &after, &written).await?
+            findings: if rests || needs.moved {
+                self.findings(live, &after, rests, needs.moved, &written).await?
             } else {
                 Vec::new()
             },
@@ -162,10 +160,12 @@ impl Engine {
     }
 
     /// The journal and the inventory are asked only for sagas that may have touched the world.
-    async fn findings_at_rest(
+    async fn findings(
         &self,
         live: &Live,
         after: &Saga,
+        rests: bool,
+        moved: bool,
         written: &Option<(StepIndex, Writes)>,
     ) -> Result<Vec<crate::store::NewFinding>, StoreError> {
         let touched = live.has_intents.load(Ordering::Acquire)
@@ -173,7 +173,7 @@ impl Engine {
                 .as_ref()
                 .is_some_and(|(_, writes)| !writes.inventory.is_empty());
         if !touched {
-            return Ok(findings::at_rest(after, &[], &[]));
+            return Ok(findings::of(after, rests, moved, &[], &[]));
         }
         let journal = self.store.journal(after.id).await?;
         let filter = ResourceFilter {
@@ -194,7 +194,7 @@ impl Engine {
         if let Some((step, writes)) = written {
             findings::overlay(&mut resources, after, *step, writes);
         }
-        Ok(findings::at_rest(after, &journal, &resources))
+        Ok(findings::of(after, rests, moved, &journal, &resources))
     }
 
     /// After `Fenced`: reads the saga anew. False: it is another host's now, and every call of it here is ended.
@@ -313,16 +313,26 @@ fn end_soon(calling: &Calling) {
     });
 }
 
-/// Why an operator is needed for this step.
-pub fn stuck_failure(state: &StepState) -> Option<&Failure> {
-    match state {
-        StepState::RunStuck { failure, .. } | StepState::UndoStuck { failure, .. } => Some(failure),
-        StepState::Pending
-        | StepState::Running(_)
-        | StepState::Ran(_)
-        | StepState::RunSkipped { .. }
-        | StepState::Undoing { .. }
-        | StepState::UndoSkipped { .. }
-        | StepState::Undone { .. } => None,
+/// How what the steps need people for has changed.
+struct Needs {
+    /// A step needs them no more: tried again, or undone.
+    fewer: bool,
+    /// Or a stuck step was skipped.
+    moved: bool,
+}
+
+fn needs_of_people(before: &Saga, after: &Saga) -> Needs {
+    let mut needs = Needs {
+        fewer: false,
+        moved: false,
+    };
+    for (old, new) in before.steps.iter().zip(&after.steps) {
+        let (needed, needed_now) = (
+            findings::needs_person(old).is_some(),
+            findings::needs_person(new).is_some(),
+        );
+        needs.fewer |= needed && !needed_now;
+        needs.moved |= needed && old != new;
     }
+    needs
 }

@@ -1,19 +1,21 @@
 //! What a saga leaves for people when it comes to rest, and what else they have to know of it.
 //!
-//! | code | when | resource |
-//! |---|---|---|
-//! | `open-intent` | the saga ends, and a POST of a step's `run` may have made something that no inventory row of that step accounts for | |
-//! | `compensation-stuck` | `compensate` of a step can't succeed | each live one of the step |
-//! | `step-stuck` | `run` of a step can't succeed, and the saga can't go back over its pivot | each live one of the step |
-//! | `crash-loop` | host after host died with a call of the saga in progress | |
-//! | `service-changed` | a service that the saga has used reaches another account now: the saga waits (see `accounts`) | |
-//! | `left-behind` | the saga was abandoned, and this still exists | each live one of the saga |
+//! | code | when | resource | until |
+//! |---|---|---|---|
+//! | `compensation-stuck` | `compensate` of a step can't succeed | each live one of the step | the step is tried again and done |
+//! | `step-stuck` | `run` of a step can't succeed, and the saga can't go back over its pivot | each live one of the step | it is tried again, or undone |
+//! | `crash-loop` | host after host died with a call of the saga in progress | each live one of the step | it is tried again, or undone |
+//! | `left-behind` | the saga was abandoned, and this still exists, and none of those above names it | each live one of the saga | |
+//! | `open-intent` | the saga ends, and a POST of a step's `run` may have made something that no inventory row of that step accounts for | | |
+//! | `service-changed` | a service now reaches another account (`accounts`) | | a request of the saga passes, or it ends |
+//! | whatever a step reports | a candidate that it must not touch (DESIGN §7) | the one it names | |
+//!
+//! A skipped step keeps its finding, with other advice: what it left is a person's. Every advice names what to do next.
 
-use super::drive::stuck_failure;
 use crate::{
     saga::{
-        InventoryWrite, JournalRecord, Phase, RecordState, ResourceKey, Saga, Status, StepIndex, StepState,
-        Writes,
+        Failure, InventoryWrite, JournalRecord, Phase, RecordState, ResourceKey, Saga, Status, StepIndex,
+        StepState, Writes,
     },
     store::{NewFinding, ResourceRow},
 };
@@ -21,16 +23,41 @@ use crate::{
 /// Codes that an operator's `retry` resolves: what is still wrong is found again.
 pub const STUCK_CODES: [&str; 3] = ["compensation-stuck", "step-stuck", "crash-loop"];
 
-pub fn at_rest(saga: &Saga, journal: &[JournalRecord], resources: &[ResourceRow]) -> Vec<NewFinding> {
-    match saga.status {
-        Status::Running | Status::Compensating => Vec::new(),
-        Status::NeedsAttention => stuck(saga, resources),
-        Status::Completed | Status::Compensated | Status::Cancelled => open_intents(saga, journal, resources),
-        Status::Abandoned => {
-            let mut findings = open_intents(saga, journal, resources);
-            findings.extend(left_behind(saga, resources));
-            findings
-        }
+/// `rests`: the saga has just come to its status. `moved`: what its steps need people for has just changed; what was needed
+/// and isn't any more is resolved in the same transaction. Adding a finding that is there says it anew: its age stays.
+pub fn of(
+    saga: &Saga,
+    rests: bool,
+    moved: bool,
+    journal: &[JournalRecord],
+    resources: &[ResourceRow],
+) -> Vec<NewFinding> {
+    let ended = rests && saga.status.is_final();
+    let mut findings = Vec::new();
+    if rests || moved {
+        findings.extend(needy(saga, resources));
+    }
+    if ended {
+        findings.extend(open_intents(saga, journal, resources));
+    }
+    if ended && saga.status == Status::Abandoned {
+        findings.extend(left_behind(saga, resources));
+    }
+    findings
+}
+
+/// A person has to do something about this step, or has decided to do it by hand.
+pub fn needs_person(state: &StepState) -> Option<&Failure> {
+    match state {
+        StepState::RunStuck { failure, .. }
+        | StepState::RunSkipped { failure, .. }
+        | StepState::UndoStuck { failure, .. }
+        | StepState::UndoSkipped { failure, .. } => Some(failure),
+        StepState::Pending
+        | StepState::Running(_)
+        | StepState::Ran(_)
+        | StepState::Undoing { .. }
+        | StepState::Undone { .. } => None,
     }
 }
 
@@ -54,8 +81,10 @@ fn open_intents(saga: &Saga, journal: &[JournalRecord], resources: &[ResourceRow
                 "step {:?} sent POST {} to {} and has no conclusive answer; nothing was found that it made",
                 saga.plan.steps[record.intent.step].name, record.intent.path, record.intent.service
             ),
-            advice: "look at the provider for the step's resource tag; delete what appears under it later"
-                .to_owned(),
+            advice: format!(
+                "`arcadia saga requests {}` shows the request; look at the provider for the step's resource tag, and delete what appears under it later",
+                saga.id
+            ),
         })
         .collect()
 }
@@ -72,23 +101,24 @@ fn in_doubt(state: &RecordState) -> bool {
     }
 }
 
-fn stuck(saga: &Saga, resources: &[ResourceRow]) -> Vec<NewFinding> {
+fn needy(saga: &Saga, resources: &[ResourceRow]) -> Vec<NewFinding> {
     let mut findings = Vec::new();
     for (step, state) in saga.steps.iter().enumerate() {
-        let Some(failure) = stuck_failure(state) else {
+        let Some(failure) = needs_person(state) else {
             continue;
         };
         let name = &saga.plan.steps[step].name;
-        let (code, what) = match state {
+        let is_undo = matches!(state, StepState::UndoStuck { .. } | StepState::UndoSkipped { .. });
+        let (code, what) = match is_undo {
             _ if failure.code == "crash-loop" => ("crash-loop", "was being called whenever its host died"),
-            StepState::UndoStuck { .. } => ("compensation-stuck", "can't be undone"),
-            _ => (
+            true => ("compensation-stuck", "can't be undone"),
+            false => (
                 "step-stuck",
                 "can't go on, and the saga can't go back over its pivot",
             ),
         };
         let message = format!("step {name:?} {what}: {} ({})", failure.message, failure.code);
-        let advice = "mend the cause and `retry` the saga, or `abandon` it and clean up by hand".to_owned();
+        let advice = advice(saga, name, state);
         let mut live: Vec<Option<ResourceKey>> = live_of(saga, resources, Some(step)).map(Some).collect();
         if live.is_empty() {
             live.push(None);
@@ -104,8 +134,37 @@ fn stuck(saga: &Saga, resources: &[ResourceRow]) -> Vec<NewFinding> {
     findings
 }
 
+fn advice(saga: &Saga, step: &str, state: &StepState) -> String {
+    let id = saga.id;
+    let is_skipped = matches!(
+        state,
+        StepState::RunSkipped { .. } | StepState::UndoSkipped { .. }
+    );
+    if is_skipped {
+        format!(
+            "the step was skipped, nothing tries it again: finish by hand what it left; `arcadia saga requests {id}` shows what it sent"
+        )
+    } else if saga.status == Status::Abandoned {
+        format!(
+            "the saga was abandoned, nothing tries this again: clean up by hand; `arcadia saga requests {id}` shows what the step sent"
+        )
+    } else {
+        format!(
+            "mend the cause, then `arcadia saga retry {id} --reason …`; to go on without the step, `arcadia saga skip {id} {step} --reason …`; to give up, `arcadia saga abandon {id} --reason …`"
+        )
+    }
+}
+
+/// What no finding of a step names already.
 fn left_behind(saga: &Saga, resources: &[ResourceRow]) -> Vec<NewFinding> {
-    live_of(saga, resources, None)
+    let is_named = |row: &ResourceRow| {
+        let step = saga.plan.step(&row.step);
+        step.is_some_and(|step| needs_person(&saga.steps[step]).is_some())
+    };
+    resources
+        .iter()
+        .filter(|row| row.deleted_ms.is_none() && row.saga == saga.id && !is_named(row))
+        .map(|row| &row.resource.key)
         .map(|resource| NewFinding {
             code: "left-behind".to_owned(),
             step: None,
@@ -113,8 +172,15 @@ fn left_behind(saga: &Saga, resources: &[ResourceRow]) -> Vec<NewFinding> {
                 "{} {} at {} still exists; saga {} was abandoned",
                 resource.kind, resource.provider_id, resource.provider, saga.id
             ),
-            resource: Some(resource),
-            advice: "delete it at the provider, or keep it knowingly".to_owned(),
+            advice: if resource.kind == "droplet" {
+                format!(
+                    "`arcadia droplet destroy {}` deletes it; or keep it knowingly",
+                    resource.provider_id
+                )
+            } else {
+                "delete it at the provider, or keep it knowingly".to_owned()
+            },
+            resource: Some(resource.clone()),
         })
         .collect()
 }

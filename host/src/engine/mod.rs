@@ -3,7 +3,7 @@
 //! | file | noun |
 //! |---|---|
 //! | `request` | what people ask, and what they are told |
-//! | `start`, `verbs` | accepting a saga; cancel, retry, abandon; waiting for a change |
+//! | `start`, `verbs` | accepting a saga; what operators ask of one; waiting for a change |
 //! | `drive` | every event of a saga, and what its state then wants |
 //! | `call` | one call of a step, from its pinned component to what it brought |
 //! | `journal` | intents and answers of a call, made durable |

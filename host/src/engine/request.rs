@@ -73,6 +73,8 @@ pub enum StartError {
 pub enum VerbError {
     #[error("there is no saga {0}")]
     UnknownSaga(SagaId),
+    #[error("there is no step {step:?}; the steps are {steps}")]
+    UnknownStep { step: String, steps: String },
     #[error(transparent)]
     Refused(#[from] IllegalEvent),
     /// Another host owns the saga now.
@@ -86,7 +88,12 @@ pub enum VerbError {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verb {
     Cancel,
+    Rollback,
     Retry,
+    /// Let the saga go on without this step, which is stuck.
+    Skip {
+        step: String,
+    },
     Abandon,
 }
 

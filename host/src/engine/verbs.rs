@@ -5,10 +5,11 @@ use std::{sync::Arc, time::Duration};
 use super::{
     Engine,
     drive::{AdvanceError, OpenError, With},
+    live::Live,
     request::{Asked, Verb, VerbError},
 };
 use crate::{
-    saga::{Event, SagaId, Status},
+    saga::{self, Event, Moment, Saga, SagaId, Status, StepIndex},
     store::{SagaRow, StoreError},
 };
 
@@ -36,39 +37,46 @@ impl Engine {
         let Some(live) = entry.live.as_mut() else {
             return Err(VerbError::UnknownSaga(saga));
         };
-        let event = match verb {
-            Verb::Cancel => Event::CancelRequested {
-                actor: asked.actor.clone(),
-                reason: asked.reason.clone(),
-            },
-            Verb::Retry => Event::Retried,
-            Verb::Abandon => Event::Abandoned,
+        let event = match event_of(&live.saga, verb, &asked) {
+            Ok(event) => event,
+            Err(error) => {
+                self.go_on(entry).await;
+                return Err(error);
+            }
         };
-        let mut result = self
-            .advance(
-                live,
-                event.clone(),
-                With {
-                    asked: asked.clone(),
-                    writes: None,
-                    intent: None,
-                },
-            )
-            .await;
-        if matches!(result, Err(AdvanceError::Fenced)) && self.reload(live).await {
-            result = self
-                .advance(
-                    live,
-                    event,
-                    With {
-                        asked,
-                        writes: None,
-                        intent: None,
-                    },
-                )
-                .await;
-        }
+        let result = self.apply_asked(live, event, asked).await;
         self.go_on(entry).await;
+        result
+    }
+
+    pub(super) async fn apply_asked(
+        self: &Arc<Self>,
+        live: &mut Live,
+        event: Event,
+        asked: Asked,
+    ) -> Result<(), VerbError> {
+        let with = || With {
+            asked: asked.clone(),
+            writes: None,
+            intent: None,
+        };
+        // An ended saga stays with the host that ended it, which may be gone: nobody takes it over unless it is asked for again.
+        // Between the claim and the change a crash leaves an ended saga of this host, which means nothing.
+        if live.saga.status.is_final() && live.fence.owner != self.host {
+            let moment = Moment {
+                now_ms: self.store.now_ms(),
+                dice: 0,
+            };
+            saga::apply(&live.saga, event.clone(), moment)?;
+            self.store.claim_ended(live.saga.id, self.host).await?;
+            if !self.reload(live).await {
+                return Err(VerbError::Fenced);
+            }
+        }
+        let mut result = self.advance(live, event.clone(), with()).await;
+        if matches!(result, Err(AdvanceError::Fenced)) && self.reload(live).await {
+            result = self.advance(live, event, with()).await;
+        }
         result.map_err(|error| match error {
             AdvanceError::Refused(refused) => VerbError::Refused(refused),
             AdvanceError::Fenced | AdvanceError::Turned => VerbError::Fenced,
@@ -103,4 +111,28 @@ impl Engine {
             }
         }
     }
+}
+
+fn event_of(saga: &Saga, verb: Verb, asked: &Asked) -> Result<Event, VerbError> {
+    let (actor, reason) = (asked.actor.clone(), asked.reason.clone());
+    Ok(match verb {
+        Verb::Cancel => Event::CancelRequested { actor, reason },
+        Verb::Rollback => Event::RollbackRequested { actor, reason },
+        Verb::Retry => Event::Retried,
+        Verb::Skip { step } => Event::Skipped {
+            step: step_named(saga, &step)?,
+        },
+        Verb::Abandon => Event::Abandoned,
+    })
+}
+
+/// Names ignore case.
+pub(super) fn step_named(saga: &Saga, step: &str) -> Result<StepIndex, VerbError> {
+    saga.plan.step(step).ok_or_else(|| {
+        let names: Vec<&str> = saga.plan.steps.iter().map(|step| step.name.as_str()).collect();
+        VerbError::UnknownStep {
+            step: step.to_owned(),
+            steps: names.join(", "),
+        }
+    })
 }

@@ -28,7 +28,8 @@ pub use live::{LogField, LogLine, RequestState, SagaChange, SagaRequest, SagasCh
 pub use page::Page;
 pub use problem::{FieldError, ProblemDocument};
 pub use saga::{
-    ContextEntry, DefinitionVersion, Event, Reason, Saga, SagaLinks, SagaSummary, StartSaga, Started, Turned,
+    ContextEntry, DefinitionVersion, Event, Reason, Saga, SagaLinks, SagaSummary, SkipStep, StartSaga,
+    Started, Turned,
 };
 pub use step::{Channel, MoveChannel, PhaseResult, SagaStep, Step, StepVersion};
 pub use time::Time;

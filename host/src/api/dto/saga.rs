@@ -192,7 +192,18 @@ pub struct ContextEntry {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Reason {
-    /// At most 1,000 characters. `retry` and `abandon` ask for one.
+    /// At most 1,000 characters. `rollback`, `retry` and `abandon` ask for one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// Which step is let go, and why.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SkipStep {
+    /// Name of the step in the saga's plan; case is ignored.
+    pub step: String,
+    /// At most 1,000 characters; goes into the saga's events. It can't be left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
 }

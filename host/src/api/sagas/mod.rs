@@ -25,6 +25,8 @@ pub(super) fn routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(doings::list_logs))
         .routes(routes!(doings::list_requests))
         .routes(routes!(verbs::cancel_saga))
+        .routes(routes!(verbs::rollback_saga))
         .routes(routes!(verbs::retry_saga))
+        .routes(routes!(verbs::skip_step))
         .routes(routes!(verbs::abandon_saga))
 }

@@ -8,8 +8,8 @@ use crate::{
     api::{
         ApiState,
         auth::Actor,
-        body::OptionalBody,
-        dto::{Reason, Saga},
+        body::{Body, OptionalBody},
+        dto::{Reason, Saga, SkipStep},
         path::SagaInPath,
         problem::{Code, Problem},
         query::NoQuery,
@@ -44,7 +44,7 @@ pub(super) async fn cancel_saga(
     _: NoQuery,
     OptionalBody(body): OptionalBody<Reason>,
 ) -> Result<Response, Problem> {
-    let reason = read(body)?;
+    let reason = read(body.reason)?;
     ask(&state, actor, saga, Verb::Cancel, reason).await
 }
 
@@ -70,8 +70,60 @@ pub(super) async fn retry_saga(
     _: NoQuery,
     OptionalBody(body): OptionalBody<Reason>,
 ) -> Result<Response, Problem> {
-    let reason = needed(read(body)?)?;
+    let reason = needed(read(body.reason)?)?;
     ask(&state, actor, saga, Verb::Retry, Some(reason)).await
+}
+
+/// Take back a saga that has completed.
+///
+/// Every step is undone, as if the saga had failed in the end: it ends `compensated`, with the cause `rollback`. Asking again
+/// while it goes back changes nothing. Things that other sagas did with what this one made are theirs to undo.
+#[utoipa::path(
+    post, path = "/sagas/{id}/rollback", tag = "sagas", operation_id = "rollback_saga",
+    params(("id" = String, Path, description = "The saga's id, a UUID.")), request_body = Reason,
+    responses(
+        (status = 200, description = "The saga goes back, or is on its way.", body = Saga),
+        (status = 400, description = "`invalid-path`, `invalid-json`"),
+        (status = 404, description = "`unknown-saga`"),
+        (status = 409, description = "`pivot-passed`, `not-completed` (cancel it instead), `already-ended`"),
+        (status = 422, description = "`invalid-request`: a reason is needed"),
+    ),
+)]
+pub(super) async fn rollback_saga(
+    State(state): State<ApiState>,
+    Extension(actor): Extension<Actor>,
+    SagaInPath(saga): SagaInPath,
+    _: NoQuery,
+    OptionalBody(body): OptionalBody<Reason>,
+) -> Result<Response, Problem> {
+    let reason = needed(read(body.reason)?)?;
+    ask(&state, actor, saga, Verb::Rollback, Some(reason)).await
+}
+
+/// Let a saga go on without a step that is stuck.
+///
+/// For a saga that needs attention. A step whose `run` is stuck counts as done for those behind it, one whose undo is stuck
+/// as undone for those before it; the saga then ends `abandoned`. What the step left stays among the findings.
+#[utoipa::path(
+    post, path = "/sagas/{id}/skip", tag = "sagas", operation_id = "skip_step",
+    params(("id" = String, Path, description = "The saga's id, a UUID.")), request_body = SkipStep,
+    responses(
+        (status = 200, description = "The saga goes on, or has ended.", body = Saga),
+        (status = 400, description = "`invalid-path`, `invalid-json`"),
+        (status = 404, description = "`unknown-saga`"),
+        (status = 409, description = "`not-stuck`"),
+        (status = 422, description = "`invalid-request`: a reason is needed, and the name of a step of this saga"),
+    ),
+)]
+pub(super) async fn skip_step(
+    State(state): State<ApiState>,
+    Extension(actor): Extension<Actor>,
+    SagaInPath(saga): SagaInPath,
+    _: NoQuery,
+    Body(body): Body<SkipStep>,
+) -> Result<Response, Problem> {
+    let reason = needed(read(body.reason)?)?;
+    ask(&state, actor, saga, Verb::Skip { step: body.step }, Some(reason)).await
 }
 
 /// Give up on what is stuck.
@@ -95,7 +147,7 @@ pub(super) async fn abandon_saga(
     _: NoQuery,
     OptionalBody(body): OptionalBody<Reason>,
 ) -> Result<Response, Problem> {
-    let reason = needed(read(body)?)?;
+    let reason = needed(read(body.reason)?)?;
     ask(&state, actor, saga, Verb::Abandon, Some(reason)).await
 }
 
@@ -114,8 +166,8 @@ async fn ask(
     answer(state, row).await
 }
 
-fn read(body: Reason) -> Result<Option<String>, Problem> {
-    match body.reason {
+pub(super) fn read(reason: Option<String>) -> Result<Option<String>, Problem> {
+    match reason {
         Some(reason) if reason.chars().count() > MAX_REASON_CHARS => Err(Problem::at_pointer(
             Code::InvalidRequest,
             "/reason",
@@ -126,7 +178,7 @@ fn read(body: Reason) -> Result<Option<String>, Problem> {
     }
 }
 
-fn needed(reason: Option<String>) -> Result<String, Problem> {
+pub(super) fn needed(reason: Option<String>) -> Result<String, Problem> {
     reason.ok_or_else(|| {
         Problem::at_pointer(
             Code::InvalidRequest,

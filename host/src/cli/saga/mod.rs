@@ -51,9 +51,15 @@ pub enum SagaCommand {
     /// Ask a saga to go back: what it made so far is undone
     #[command(after_help = "Example:\n  arcadia saga cancel ID --reason 'wrong region' --watch")]
     Cancel(verb::Cancel),
+    /// Take back a saga that has completed: every step is undone
+    #[command(after_help = "Example:\n  arcadia saga rollback ID --reason 'ordered twice' --watch")]
+    Rollback(verb::Operate),
     /// Try again what a saga that needs attention is stuck at
     #[command(after_help = "Example:\n  arcadia saga retry ID --reason 'the token is valid again' --watch")]
     Retry(verb::Operate),
+    /// Let a saga go on without a step that is stuck; it then ends abandoned, and `arcadia findings` keeps what the step left
+    #[command(after_help = "Example:\n  arcadia saga skip ID register --reason 'registered by hand' --watch")]
+    Skip(verb::Skip),
     /// Give up a saga that needs attention; `arcadia findings` names what it leaves behind
     #[command(after_help = "Example:\n  arcadia saga abandon ID --reason 'droplet 5720 deleted by hand'")]
     Abandon(verb::Operate),
@@ -123,6 +129,8 @@ impl SagaCommand {
             SagaCommand::Requests(doings) => doings.requests(&client, json).await,
             SagaCommand::Watch(watch) => watch_to_the_end(&client, watch.id, &watch.following, json).await,
             SagaCommand::Cancel(cancel) => cancel.run(&client, json).await,
+            SagaCommand::Rollback(ask) => ask.run(&client, "rollback", json).await,
+            SagaCommand::Skip(skip) => skip.run(&client, json).await,
             SagaCommand::Retry(ask) => ask.run(&client, "retry", json).await,
             SagaCommand::Abandon(ask) => ask.run(&client, "abandon", json).await,
         }

@@ -1,10 +1,11 @@
-//! `arcadia saga cancel | retry | abandon`
+//! `arcadia saga cancel | rollback | retry | skip | abandon`
 
 use clap::Args;
+use serde::Serialize;
 
 use super::MaybeWatch;
 use crate::{
-    api::dto::{Reason, Saga},
+    api::dto::{Reason, Saga, SkipStep},
     cli::{client::Client, exit::Exit, failure::CliError, output},
     saga::SagaId,
 };
@@ -32,15 +33,40 @@ pub struct Operate {
     maybe_watch: MaybeWatch,
 }
 
+#[derive(Debug, Args)]
+pub struct Skip {
+    /// Id of the saga
+    id: SagaId,
+    /// Name of the step that is stuck
+    step: String,
+    /// Why: it goes into the saga's events
+    #[arg(long, value_name = "TEXT")]
+    reason: String,
+    #[command(flatten)]
+    maybe_watch: MaybeWatch,
+}
+
 impl Cancel {
     pub async fn run(self, client: &Client, json: bool) -> Result<Exit, CliError> {
-        ask(client, self.id, "cancel", self.reason, &self.maybe_watch, json).await
+        let body = Reason { reason: self.reason };
+        ask(client, self.id, "cancel", &body, &self.maybe_watch, json).await
     }
 }
 
 impl Operate {
     pub async fn run(self, client: &Client, verb: &str, json: bool) -> Result<Exit, CliError> {
-        ask(client, self.id, verb, Some(self.reason), &self.maybe_watch, json).await
+        let reason = Some(self.reason);
+        ask(client, self.id, verb, &Reason { reason }, &self.maybe_watch, json).await
+    }
+}
+
+impl Skip {
+    pub async fn run(self, client: &Client, json: bool) -> Result<Exit, CliError> {
+        let body = SkipStep {
+            step: self.step,
+            reason: Some(self.reason),
+        };
+        ask(client, self.id, "skip", &body, &self.maybe_watch, json).await
     }
 }
 
@@ -48,13 +74,11 @@ async fn ask(
     client: &Client,
     id: SagaId,
     verb: &str,
-    reason: Option<String>,
+    body: &impl Serialize,
     maybe_watch: &MaybeWatch,
     json: bool,
 ) -> Result<Exit, CliError> {
-    let saga: Saga = client
-        .post(&format!("/v1/sagas/{id}/{verb}"), &Reason { reason })
-        .await?;
+    let saga: Saga = client.post(&format!("/v1/sagas/{id}/{verb}"), body).await?;
     if maybe_watch.watch {
         return super::watch_to_the_end(client, id, &maybe_watch.following, json).await;
     }
