@@ -4,7 +4,9 @@
 //! SQLite with `synchronous=FULL`. Each saga has three no-op steps, each step a WebAssembly component; it is one
 //! `POST /v1/sagas` with `Prefer: wait`, answered when the saga has ended. The load comes from this process, on the same
 //! cores. Absolute figures don't travel: the disk's own fsync rate is measured in the same run, and the ratio is what to
-//! compare.
+//! compare; on a machine that has other work to do, CPU and context switches per saga.
+//!
+//! Numbers behind `--` are how many clients there are: `cargo bench --bench sagas -- 1 64`.
 
 use std::{
     fs::File,
@@ -27,6 +29,11 @@ const WARM_UP: Duration = Duration::from_secs(2);
 const CLIENTS: [usize; 3] = [1, 16, 128];
 
 fn main() {
+    // Cargo adds `--bench`.
+    let asked: Vec<usize> = std::env::args()
+        .filter_map(|argument| argument.parse().ok())
+        .collect();
+    let asked = if asked.is_empty() { CLIENTS.to_vec() } else { asked };
     let folder = tempfile::tempdir_in(
         std::env::var_os("ARCADIA_BENCH_DIR").map_or_else(std::env::temp_dir, PathBuf::from),
     )
@@ -37,17 +44,18 @@ fn main() {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime can be started");
     runtime.block_on(host.upload());
     println!(
-        "{:>8} {:>9} {:>9} {:>9} {:>12} {:>14}",
-        "clients", "sagas/s", "p50 ms", "p99 ms", "cpu µs/saga", "sagas/fsync"
+        "{:>8} {:>9} {:>9} {:>9} {:>12} {:>14} {:>12}",
+        "clients", "sagas/s", "p50 ms", "p99 ms", "cpu µs/saga", "switches/saga", "sagas/fsync"
     );
-    for clients in CLIENTS {
+    for clients in asked {
         let measured = runtime.block_on(host.load(clients));
         let per_second = measured.sagas as f64 / MEASURED.as_secs_f64();
         println!(
-            "{clients:>8} {per_second:>9.0} {:>9.2} {:>9.2} {:>12.0} {:>14.2}",
+            "{clients:>8} {per_second:>9.0} {:>9.2} {:>9.2} {:>12.0} {:>14.1} {:>12.2}",
             measured.percentile(50),
             measured.percentile(99),
-            measured.cpu.as_micros() as f64 / measured.sagas.max(1) as f64,
+            measured.spent.cpu.as_micros() as f64 / measured.sagas.max(1) as f64,
+            measured.spent.switches as f64 / measured.sagas.max(1) as f64,
             per_second / fsyncs,
         );
     }
@@ -77,8 +85,16 @@ struct Measured {
     sagas: usize,
     /// Sorted, milliseconds.
     latencies_ms: Vec<f64>,
-    /// Of the host, user and system.
+    spent: Spent,
+}
+
+/// What the host has used of the machine.
+#[derive(Clone, Copy)]
+struct Spent {
+    /// User and system.
     cpu: Duration,
+    /// Context switches of all threads that live.
+    switches: u64,
 }
 
 impl Measured {
@@ -178,23 +194,49 @@ impl Host {
         };
         let clock = async {
             tokio::time::sleep(WARM_UP).await;
-            let before = self.cpu();
+            let before = self.spent();
             counting.store(true, Ordering::Relaxed);
             tokio::time::sleep(MEASURED).await;
             counting.store(false, Ordering::Relaxed);
-            let cpu = self.cpu().saturating_sub(before);
+            let after = self.spent();
             ended.store(true, Ordering::Relaxed);
-            cpu
+            Spent {
+                cpu: after.cpu.saturating_sub(before.cpu),
+                switches: after.switches.saturating_sub(before.switches),
+            }
         };
         let clients = futures_util::future::join_all((0..clients).map(|_| client()));
-        let (latencies_ms, cpu) = tokio::join!(clients, clock);
+        let (latencies_ms, spent) = tokio::join!(clients, clock);
         let mut latencies_ms: Vec<f64> = latencies_ms.into_iter().flatten().collect();
         latencies_ms.sort_by(f64::total_cmp);
         Measured {
             sagas: latencies_ms.len(),
             latencies_ms,
-            cpu,
+            spent,
         }
+    }
+
+    fn spent(&self) -> Spent {
+        Spent {
+            cpu: self.cpu(),
+            switches: self.switches(),
+        }
+    }
+
+    fn switches(&self) -> u64 {
+        let threads = std::fs::read_dir(format!("/proc/{}/task", self.process.id()));
+        let statuses = threads
+            .into_iter()
+            .flatten()
+            .flatten()
+            .filter_map(|thread| std::fs::read_to_string(thread.path().join("status")).ok());
+        statuses
+            .flat_map(|status| {
+                let counts = status.lines().filter(|line| line.contains("ctxt_switches"));
+                let counts = counts.filter_map(|line| line.split_whitespace().last()?.parse::<u64>().ok());
+                counts.collect::<Vec<_>>()
+            })
+            .sum()
     }
 
     /// User and system time so far, in the kernel's ticks of 10 ms.
