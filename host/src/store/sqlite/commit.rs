@@ -7,9 +7,10 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use sqlx::{Connection as _, Sqlite, SqliteConnection, Transaction};
+use sqlx::SqliteConnection;
 
 use super::{
+    batch::{Batch, Stopped},
     error::{commit_error, is_about_data, store_error},
     plans::Plans,
     round::apply_round,
@@ -18,6 +19,31 @@ use crate::{
     saga::Writes,
     store::{Applied, Change, StoreError, check, inventory},
 };
+
+/// Takes the write lock at once: a transaction that becomes a writer later may fail for it.
+const BEGIN: &str = "begin immediate";
+
+/// What kept a transaction from its end.
+enum Unfinished {
+    Before(sqlx::Error),
+    /// Whether it is on the disk depends on the error.
+    InCommit(sqlx::Error),
+}
+
+impl From<sqlx::Error> for Unfinished {
+    fn from(error: sqlx::Error) -> Unfinished {
+        Unfinished::Before(error)
+    }
+}
+
+impl From<Unfinished> for StoreError {
+    fn from(unfinished: Unfinished) -> StoreError {
+        match unfinished {
+            Unfinished::Before(error) => store_error(error),
+            Unfinished::InCommit(error) => commit_error(error),
+        }
+    }
+}
 
 pub(super) async fn commit(
     writer: &mut SqliteConnection,
@@ -28,18 +54,15 @@ pub(super) async fn commit(
     let sound: Vec<usize> = (0..changes.len())
         .filter(|index| applied[*index].is_none())
         .collect();
-    let mut transaction = begin(writer).await?;
-    if let Err(error) = apply_together(&mut transaction, plans, changes, &sound, &mut applied).await {
-        if !is_about_data(&error) {
-            return Err(store_error(error));
+    match apply_together(writer, plans, changes, &sound, &mut applied).await {
+        Ok(()) => {}
+        Err(Unfinished::Before(error)) if is_about_data(&error) => {
+            let rolled_back = Batch::of("rollback").run(writer).await;
+            rolled_back.map_err(|stopped| store_error(stopped.error))?;
+            apply_apart(writer, plans, changes, &sound, &mut applied).await?;
         }
-        transaction.rollback().await.map_err(store_error)?;
-        transaction = begin(writer).await?;
-        apply_apart(&mut transaction, plans, changes, &sound, &mut applied)
-            .await
-            .map_err(store_error)?;
+        Err(unfinished) => return Err(unfinished.into()),
     }
-    transaction.commit().await.map_err(commit_error)?;
     remember_plans(plans, changes, &applied);
     Ok(applied
         .into_iter()
@@ -47,51 +70,70 @@ pub(super) async fn commit(
         .collect())
 }
 
-/// Takes the write lock at once: a transaction that becomes a writer later may fail for it.
-async fn begin(writer: &mut SqliteConnection) -> Result<Transaction<'_, Sqlite>, StoreError> {
-    writer.begin_with("begin immediate").await.map_err(store_error)
-}
-
 async fn apply_together(
-    transaction: &mut SqliteConnection,
+    writer: &mut SqliteConnection,
     plans: &Plans,
     changes: &[Change],
     sound: &[usize],
     applied: &mut [Option<Applied>],
-) -> Result<(), sqlx::Error> {
+) -> Result<(), Unfinished> {
+    let mut pending = Batch::of(BEGIN);
     for round in rounds(changes, sound) {
         let members: Vec<&Change> = round.iter().map(|index| &changes[*index]).collect();
-        let answers = apply_round(transaction, plans, &members).await?;
+        let (answers, rest) = apply_round(writer, plans, &members, pending).await?;
+        pending = rest;
         for (index, answer) in round.into_iter().zip(answers) {
             applied[index] = Some(answer);
         }
     }
-    Ok(())
+    end(writer, pending).await
 }
 
 async fn apply_apart(
-    transaction: &mut Transaction<'_, Sqlite>,
+    writer: &mut SqliteConnection,
     plans: &Plans,
     changes: &[Change],
     sound: &[usize],
     applied: &mut [Option<Applied>],
-) -> Result<(), sqlx::Error> {
+) -> Result<(), Unfinished> {
+    let mut pending = Batch::of(BEGIN);
     for &index in sound {
-        let mut savepoint = transaction.begin().await?;
-        let answer = match apply_round(&mut savepoint, plans, &[&changes[index]]).await {
-            Ok(mut answers) => {
-                savepoint.commit().await?;
-                answers.pop()
-            }
+        pending.add("savepoint one_change");
+        let answer = apply_one(writer, plans, &changes[index], pending).await;
+        pending = Batch::default();
+        applied[index] = match answer {
+            Ok(answer) => answer,
             Err(error) if is_about_data(&error) => {
-                savepoint.rollback().await?;
+                pending.add("rollback to one_change");
+                pending.add("release one_change");
                 Some(Applied::Failed(error.to_string()))
             }
-            Err(error) => return Err(error),
+            Err(error) => return Err(error.into()),
         };
-        applied[index] = answer;
     }
-    Ok(())
+    end(writer, pending).await
+}
+
+async fn apply_one(
+    writer: &mut SqliteConnection,
+    plans: &Plans,
+    change: &Change,
+    pending: Batch,
+) -> Result<Option<Applied>, sqlx::Error> {
+    let (mut answers, mut rest) = apply_round(writer, plans, &[change], pending).await?;
+    rest.add("release one_change");
+    rest.run(writer).await?;
+    Ok(answers.pop())
+}
+
+/// Writes what is pending, and commits.
+async fn end(writer: &mut SqliteConnection, mut pending: Batch) -> Result<(), Unfinished> {
+    let commit = pending.add("commit");
+    match pending.run(writer).await {
+        Ok(_) => Ok(()),
+        Err(Stopped { statement, error }) if statement == commit => Err(Unfinished::InCommit(error)),
+        Err(Stopped { error, .. }) => Err(Unfinished::Before(error)),
+    }
 }
 
 fn remember_plans(plans: &Plans, changes: &[Change], applied: &[Option<Applied>]) {

@@ -6,9 +6,9 @@ use serde::Serialize;
 use sqlx::SqliteConnection;
 
 use super::{
+    batch::Batch,
     record::{finding, provisioned, resource},
     round::json,
-    write::write,
 };
 use crate::{
     saga::{InventoryWrite, SagaId},
@@ -27,7 +27,7 @@ const RESOURCES: &str = "
         v ->> 'resource_id', v ->> 'provider', v ->> 'account', v ->> 'kind', v ->> 'provider_id', v ->> 'name',
         v ->> 'region', v ->> 'status', v ->> 'public_ip', v ->> 'tags', v ->> 'raw', v ->> 'saga_id', v ->> 'step',
         v ->> 'first_seen_ms', v ->> 'last_seen_ms', v ->> 'deleted_ms'
-    from (select value as v from json_each(?))
+    from (select value as v from jsonb_each(?))
     where true
     on conflict (resource_id) do update set
         name = excluded.name, region = excluded.region, status = excluded.status, public_ip = excluded.public_ip,
@@ -39,7 +39,7 @@ const PROVISIONED: &str = "
     select
         v ->> 'resource_id', v ->> 'spec_version', v ->> 'spec', v ->> 'saga_id', v ->> 'step', v ->> 'recorded_ms',
         v ->> 'withdrawn_ms'
-    from (select value as v from json_each(?))
+    from (select value as v from jsonb_each(?))
     where true
     on conflict (resource_id, spec_version) do update set
         spec = excluded.spec, recorded_ms = excluded.recorded_ms, withdrawn_ms = excluded.withdrawn_ms";
@@ -51,7 +51,7 @@ const FINDINGS: &str = "
     select
         v ->> 'id', v ->> 'code', v ->> 'saga_id', v ->> 'step', v ->> 'provider', v ->> 'account', v ->> 'kind',
         v ->> 'provider_id', v ->> 'message', v ->> 'advice', v ->> 'created_ms', v ->> 'resolved_ms'
-    from (select value as v from json_each(?))
+    from (select value as v from jsonb_each(?))
     where true
     on conflict (id) do update set
         message = excluded.message, advice = excluded.advice, resolved_ms = excluded.resolved_ms";
@@ -98,12 +98,17 @@ impl<'a> Touched<'a> {
         self.writes.push((owner, write));
     }
 
-    /// At most six statements, whatever the number of rows.
-    pub(super) async fn write(self, connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
+    /// Runs what is `pending`, and reads. Answers what is then to be written: at most three statements, whatever the number
+    /// of rows.
+    pub(super) async fn write(
+        self,
+        connection: &mut SqliteConnection,
+        pending: Batch,
+    ) -> Result<Batch, sqlx::Error> {
         if self.writes.is_empty() {
-            return Ok(());
+            return Ok(pending);
         }
-        let mut inventory = self.read(connection).await?;
+        let mut inventory = self.read(connection, pending).await?;
         for (owner, write) in &self.writes {
             let maker = Maker {
                 saga: owner.saga,
@@ -115,55 +120,51 @@ impl<'a> Touched<'a> {
                 Write::Finding(finding) => inventory.find(maker, finding),
             }
         }
+        let mut batch = Batch::default();
         let resources: Vec<_> = inventory.resources.values().map(ResourceCells::new).collect();
-        write(connection, RESOURCES, &resources).await?;
-        let provisioned: Vec<_> = inventory
-            .provisioned
-            .values()
-            .flatten()
-            .map(ProvisionedCells::new)
-            .collect();
-        write(connection, PROVISIONED, &provisioned).await?;
+        batch.add_for(RESOURCES, &resources);
+        let provisioned = inventory.provisioned.values().flatten();
+        let provisioned: Vec<_> = provisioned.map(ProvisionedCells::new).collect();
+        batch.add_for(PROVISIONED, &provisioned);
         let findings: Vec<_> = inventory.findings.values().map(FindingCells::new).collect();
-        write(connection, FINDINGS, &findings).await
+        batch.add_for(FINDINGS, &findings);
+        Ok(batch)
     }
 
-    async fn read(&self, connection: &mut SqliteConnection) -> Result<Inventory, sqlx::Error> {
+    async fn read(
+        &self,
+        connection: &mut SqliteConnection,
+        mut batch: Batch,
+    ) -> Result<Inventory, sqlx::Error> {
+        let ids: Vec<&String> = self.resources.iter().collect();
+        let of_resources = batch.add_for(
+            "select * from cloud_resources where resource_id in (select value from json_each(?))",
+            &ids,
+        );
+        let of_versions = batch.add_for(
+            "select * from cloud_provisioned where resource_id in (select value from json_each(?))
+             order by resource_id, spec_version",
+            &ids,
+        );
+        let ids: Vec<&String> = self.findings.iter().collect();
+        let of_findings = batch.add_for(
+            "select * from findings where id in (select value from json_each(?))",
+            &ids,
+        );
+        let answers = batch.run(connection).await?;
         let mut inventory = Inventory::default();
-        if !self.resources.is_empty() {
-            let ids = json(&self.resources);
-            let rows = sqlx::query(
-                "select * from cloud_resources where resource_id in (select value from json_each(?))",
-            )
-            .bind(&ids)
-            .fetch_all(&mut *connection)
-            .await?;
-            for row in &rows {
-                let row = resource(row)?;
-                inventory.resources.insert(row.resource_id.clone(), row);
-            }
-            let rows = sqlx::query(
-                "select * from cloud_provisioned where resource_id in (select value from json_each(?))
-                 order by resource_id, spec_version",
-            )
-            .bind(&ids)
-            .fetch_all(&mut *connection)
-            .await?;
-            for row in &rows {
-                let row = provisioned(row)?;
-                let versions = inventory.provisioned.entry(row.resource_id.clone());
-                versions.or_default().push(row);
-            }
+        for row in answers.of(of_resources) {
+            let row = resource(row)?;
+            inventory.resources.insert(row.resource_id.clone(), row);
         }
-        if !self.findings.is_empty() {
-            let rows = sqlx::query("select * from findings where id in (select value from json_each(?))")
-                .bind(json(&self.findings))
-                .fetch_all(&mut *connection)
-                .await?;
-            for row in &rows {
-                let row = finding(row)?;
-                inventory.findings.insert(row.id.clone(), row);
-            }
+        for row in answers.of(of_versions) {
+            let row = provisioned(row)?;
+            let versions = inventory.provisioned.entry(row.resource_id.clone());
+            versions.or_default().push(row);
+        }
+        for row in answers.of(of_findings) {
+            let row = finding(row)?;
+            inventory.findings.insert(row.id.clone(), row);
         }
         Ok(inventory)
     }

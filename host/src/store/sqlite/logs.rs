@@ -8,8 +8,8 @@ use sqlx::{Connection as _, SqliteConnection, SqlitePool};
 use super::{
     error::{commit_error, store_error},
     record,
+    round::json,
     views::corrupt,
-    write::write,
 };
 use crate::{
     saga::{Phase, SagaId},
@@ -20,7 +20,7 @@ const LINES: &str = "
     insert into saga_logs (saga_id, at_ms, step, phase, level, message, fields)
     select
         v ->> 'saga', v ->> 'at', v ->> 'step', v ->> 'phase', v ->> 'level', v ->> 'message', v -> 'fields'
-    from (select value as v from json_each(?))";
+    from (select value as v from jsonb_each(?))";
 
 const SURPLUS: &str = "
     delete from saga_logs where saga_id = ?1 and id <= (
@@ -55,7 +55,11 @@ impl<'a> Line<'a> {
 pub(super) async fn add_logs(writer: &mut SqliteConnection, lines: &[NewLog]) -> Result<(), StoreError> {
     let rows: Vec<Line<'_>> = lines.iter().map(Line::of).collect();
     let mut transaction = writer.begin_with("begin immediate").await.map_err(store_error)?;
-    write(&mut transaction, LINES, &rows).await.map_err(store_error)?;
+    sqlx::query(LINES)
+        .bind(json(&rows))
+        .execute(&mut *transaction)
+        .await
+        .map_err(store_error)?;
     let sagas: BTreeSet<SagaId> = lines.iter().map(|line| line.saga).collect();
     for saga in sagas {
         sqlx::query(SURPLUS)

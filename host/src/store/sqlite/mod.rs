@@ -3,7 +3,7 @@
 //! | file | noun |
 //! |---|---|
 //! | `open`, `writer` | lock, settings, schema, installation; the connection that writes |
-//! | `commit`, `round`, `write`, `inventory` | a commit: rounds of changes, what decides them, the statements |
+//! | `commit`, `round`, `write`, `inventory`, `batch` | a commit: rounds of changes, what decides them, the statements, and how they travel |
 //! | `load`, `views`, `hosts` | what is read, ownership |
 //! | `catalog`, `approval` | the catalogue, and what of it may be used |
 //! | `logs`, `tokens` | what steps say; who may ask |
@@ -11,6 +11,7 @@
 //! | `plans`, `error` | plans in memory; what a database error means |
 
 mod approval;
+mod batch;
 mod catalog;
 mod commit;
 mod error;

@@ -24,6 +24,8 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 const WRITER_CACHE_KIB: &str = "-65536";
 /// Pages in the log before a commit also has to copy it into the file.
 const CHECKPOINT_PAGES: &str = "4000";
+/// Rows that the driver hands over before it waits for their reader: all that one commit asks for.
+const WRITER_ROWS: usize = 1_024;
 
 /// The file, opened for this process alone.
 pub(super) struct Opened {
@@ -94,6 +96,7 @@ fn writer_options(path: &Path) -> SqliteConnectOptions {
         .create_if_missing(true)
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Full)
+        .row_buffer_size(WRITER_ROWS)
         .pragma("cache_size", WRITER_CACHE_KIB)
         .pragma("wal_autocheckpoint", CHECKPOINT_PAGES)
 }

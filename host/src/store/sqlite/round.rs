@@ -8,6 +8,7 @@ use std::{
 use sqlx::{Row as _, SqliteConnection};
 
 use super::{
+    batch::Batch,
     inventory::Touched,
     plans::Plans,
     row::{
@@ -45,13 +46,16 @@ struct Ground {
     plans: HashMap<String, Arc<Plan>>,
 }
 
-/// No two of the changes may share a saga, an intent, a resource or an idempotency key. One answer per change.
+/// Runs what is `pending` and decides. Answers what became of each change, and what is then to be run.
+///
+/// No two of the changes may share a saga, an intent, a resource or an idempotency key.
 pub(super) async fn apply_round(
     connection: &mut SqliteConnection,
     plans: &Plans,
     changes: &[&Change],
-) -> Result<Vec<Applied>, sqlx::Error> {
-    let ground = read_ground(connection, plans, changes).await?;
+    pending: Batch,
+) -> Result<(Vec<Applied>, Batch), sqlx::Error> {
+    let ground = read_ground(connection, plans, changes, pending).await?;
     let mut rows = Rows::default();
     let mut touched = Touched::default();
     let answers = changes
@@ -65,15 +69,17 @@ pub(super) async fn apply_round(
             Change::Findings(change) => take_findings(&ground, change, &mut rows, &mut touched),
         })
         .collect();
-    write_rows(connection, &rows).await?;
-    touched.write(connection).await?;
-    Ok(answers)
+    let mut rest = Batch::default();
+    write_rows(&mut rest, &rows);
+    let rest = touched.write(connection, rest).await?;
+    Ok((answers, rest))
 }
 
 async fn read_ground(
     connection: &mut SqliteConnection,
     plans: &Plans,
     changes: &[&Change],
+    pending: Batch,
 ) -> Result<Ground, sqlx::Error> {
     let mut sagas = Vec::new();
     let mut keys = Vec::new();
@@ -91,12 +97,7 @@ async fn read_ground(
             Change::Findings(change) => sagas.push(change.saga),
         }
     }
-    let mut ground = Ground {
-        heads: read_heads(connection, &sagas).await?,
-        taken: read_taken(connection, &keys).await?,
-        open: read_open(connection, &intents).await?,
-        plans: HashMap::new(),
-    };
+    let mut ground = read_rows(connection, pending, &sagas, &keys, &intents).await?;
     for change in changes {
         let Change::Checkpoint(checkpoint) = change else {
             continue;
@@ -115,68 +116,52 @@ async fn read_ground(
     Ok(ground)
 }
 
-async fn read_heads(
+async fn read_rows(
     connection: &mut SqliteConnection,
+    mut batch: Batch,
     sagas: &[SagaId],
-) -> Result<HashMap<String, Head>, sqlx::Error> {
-    if sagas.is_empty() {
-        return Ok(HashMap::new());
-    }
-    let rows = sqlx::query(
+    keys: &[&str],
+    intents: &[uuid::Uuid],
+) -> Result<Ground, sqlx::Error> {
+    let heads = batch.add_for(
         "select id, owner, fence, revision, turning is not null, plan_digest from saga_runs
          where id in (select value from json_each(?))",
-    )
-    .bind(json(sagas))
-    .fetch_all(connection)
-    .await?;
-    rows.iter()
-        .map(|row| {
-            let head = Head {
-                owner: row.try_get(1)?,
-                fence: row.try_get(2)?,
-                revision: row.try_get(3)?,
-                turned: row.try_get(4)?,
-                plan_digest: row.try_get(5)?,
-            };
-            Ok((row.try_get(0)?, head))
-        })
-        .collect()
-}
-
-async fn read_taken(
-    connection: &mut SqliteConnection,
-    keys: &[&str],
-) -> Result<HashMap<String, (String, String)>, sqlx::Error> {
-    if keys.is_empty() {
-        return Ok(HashMap::new());
-    }
-    let rows: Vec<(String, String, String)> = sqlx::query_as(
+        sagas,
+    );
+    let taken = batch.add_for(
         "select idempotency_key, id, request_hash from saga_runs
          where idempotency_key in (select value from json_each(?))",
-    )
-    .bind(json(keys))
-    .fetch_all(connection)
-    .await?;
-    Ok(rows
-        .into_iter()
-        .map(|(key, saga, hash)| (key, (saga, hash)))
-        .collect())
-}
-
-async fn read_open(
-    connection: &mut SqliteConnection,
-    intents: &[uuid::Uuid],
-) -> Result<HashMap<String, bool>, sqlx::Error> {
-    if intents.is_empty() {
-        return Ok(HashMap::new());
-    }
-    let rows: Vec<(String, bool)> = sqlx::query_as(
+        keys,
+    );
+    let open = batch.add_for(
         "select id, state = 'open' from http_journal where id in (select value from json_each(?))",
-    )
-    .bind(json(intents))
-    .fetch_all(connection)
-    .await?;
-    Ok(rows.into_iter().collect())
+        intents,
+    );
+    let answers = batch.run(connection).await?;
+    let mut ground = Ground {
+        heads: HashMap::new(),
+        taken: HashMap::new(),
+        open: HashMap::new(),
+        plans: HashMap::new(),
+    };
+    for row in answers.of(heads) {
+        let head = Head {
+            owner: row.try_get(1)?,
+            fence: row.try_get(2)?,
+            revision: row.try_get(3)?,
+            turned: row.try_get(4)?,
+            plan_digest: row.try_get(5)?,
+        };
+        ground.heads.insert(row.try_get(0)?, head);
+    }
+    for row in answers.of(taken) {
+        let taken_by = (row.try_get(1)?, row.try_get(2)?);
+        ground.taken.insert(row.try_get(0)?, taken_by);
+    }
+    for row in answers.of(open) {
+        ground.open.insert(row.try_get(0)?, row.try_get(1)?);
+    }
+    Ok(ground)
 }
 
 pub(super) fn json<T: serde::Serialize + ?Sized>(values: &T) -> String {

@@ -1,13 +1,11 @@
-//! The statements of a round, each for all rows of its kind.
+//! The statements of a round, each for all rows of its kind. Rows come as one JSON array that is read as binary JSON: as
+//! text, each column would parse its row anew.
 
-use serde::Serialize;
-use sqlx::SqliteConnection;
-
-use super::{round::json, row::Rows};
+use super::{batch::Batch, row::Rows};
 
 const PLANS: &str = "
     insert into saga_plans (digest, body)
-    select v ->> 'digest', v ->> 'body' from (select value as v from json_each(?))
+    select v ->> 'digest', v ->> 'body' from (select value as v from jsonb_each(?))
     where true
     on conflict (digest) do nothing";
 
@@ -23,7 +21,7 @@ const RUNS: &str = "
         v ->> 'revision', v ->> 'owner', v ->> 'fence', v ->> 'deployment_id', v ->> 'triggered_by', v ->> 'inputs',
         v ->> 'idempotency_key', v ->> 'request_hash', v ->> 'steps_done', v ->> 'steps_total', v ->> 'created_ms',
         v ->> 'created_ms', v ->> 'ended_ms', v ->> 'wake_ms'
-    from (select value as v from json_each(?))";
+    from (select value as v from jsonb_each(?))";
 
 const ADVANCED: &str = "
     update saga_runs set
@@ -33,7 +31,7 @@ const ADVANCED: &str = "
         pivot_passed = v ->> 'pivot_passed', takeovers = v ->> 'takeovers', revision = v ->> 'revision',
         steps_done = v ->> 'steps_done', updated_ms = v ->> 'updated_ms',
         ended_ms = v ->> 'ended_ms', wake_ms = v ->> 'wake_ms'
-    from (select value as v from json_each(?)) as changed
+    from (select value as v from jsonb_each(?)) as changed
     where id = v ->> 'id'";
 
 /// What a phase no longer carries once it has ended is kept from the row before: see `store::rows`.
@@ -44,7 +42,7 @@ const STEPS: &str = "
     select
         v ->> 'saga_id', v ->> 'step', v ->> 'phase', v ->> 'state', v ->> 'attempt', v ->> 'polls', v ->> 'began_ms',
         v ->> 'wake_ms', v ->> 'ended_ms', v ->> 'saved', v ->> 'progress', v ->> 'output', v ->> 'failure'
-    from (select value as v from json_each(?))
+    from (select value as v from jsonb_each(?))
     where true
     on conflict (saga_id, step, phase) do update set
         state = excluded.state,
@@ -58,23 +56,23 @@ const STEPS: &str = "
 
 const CONTEXT: &str = "
     insert into saga_context (saga_id, scope, key, value)
-    select v ->> 'saga', v ->> 'scope', v ->> 'key', v ->> 'value' from (select value as v from json_each(?))
+    select v ->> 'saga', v ->> 'scope', v ->> 'key', v ->> 'value' from (select value as v from jsonb_each(?))
     where true
     on conflict (saga_id, scope, key) do update set value = excluded.value";
 
 const REMOVED: &str = "
     delete from saga_context where (saga_id, scope, key) in (
-        select v ->> 'saga', v ->> 'scope', v ->> 'key' from (select value as v from json_each(?))
+        select v ->> 'saga', v ->> 'scope', v ->> 'key' from (select value as v from jsonb_each(?))
     )";
 
 const FREED: &str = "
     update http_journal set state = 'refused', conclusive = null
     where once_key is not null and state = 'answered' and status between 400 and 499 and (saga_id, step, phase) in (
-        select v ->> 'saga', v ->> 'step', v ->> 'phase' from (select value as v from json_each(?))
+        select v ->> 'saga', v ->> 'step', v ->> 'phase' from (select value as v from jsonb_each(?))
     )";
 
 const RESOLVED: &str = "
-    update findings set resolved_ms = v ->> 'at' from (select value as v from json_each(?)) as resolved
+    update findings set resolved_ms = v ->> 'at' from (select value as v from jsonb_each(?)) as resolved
     where saga_id = v ->> 'saga' and code = v ->> 'code' and resolved_ms is null";
 
 const INTENTS: &str = "
@@ -84,7 +82,7 @@ const INTENTS: &str = "
     select
         v ->> 'id', v ->> 'saga_id', v ->> 'step', v ->> 'phase', v ->> 'once_key', v ->> 'service',
         v ->> 'identity', v ->> 'method', v ->> 'path', v ->> 'request_hash', v ->> 'redacted_body', v ->> 'at_ms', 'open'
-    from (select value as v from json_each(?))";
+    from (select value as v from jsonb_each(?))";
 
 /// An exchange without an answer may have been ended before, with the death of its host: the first end stays.
 const ANSWERED: &str = "
@@ -92,45 +90,27 @@ const ANSWERED: &str = "
         state = v ->> 'state',
         ended_ms = case v ->> 'state' when 'open' then coalesce(ended_ms, v ->> 'ended_ms') else v ->> 'ended_ms' end,
         conclusive = v ->> 'conclusive', status = v ->> 'status', headers = v ->> 'headers', body = unhex(v ->> 'body')
-    from (select value as v from json_each(?)) as answers
+    from (select value as v from jsonb_each(?)) as answers
     where id = v ->> 'id' and http_journal.state = 'open'";
 
 const EVENTS: &str = "
     insert into saga_events (saga_id, at_ms, kind, actor, step, phase, detail)
     select v ->> 'saga', v ->> 'at', v ->> 'kind', v ->> 'actor', v ->> 'step', v ->> 'phase', v ->> 'detail'
-    from (select value as v from json_each(?))";
+    from (select value as v from jsonb_each(?))";
 
 /// At most eleven statements, whatever the number of rows. A saga that is advanced has been read under the same lock:
 /// every row is there.
-pub(super) async fn write_rows(
-    connection: &mut SqliteConnection,
-    rows: &Rows<'_>,
-) -> Result<(), sqlx::Error> {
+pub(super) fn write_rows(batch: &mut Batch, rows: &Rows<'_>) {
     let plans: Vec<_> = rows.plans.values().collect();
-    write(connection, PLANS, &plans).await?;
-    write(connection, RUNS, &rows.runs).await?;
-    write(connection, ADVANCED, &rows.advanced).await?;
-    write(connection, STEPS, &rows.steps).await?;
-    write(connection, CONTEXT, &rows.context).await?;
-    write(connection, REMOVED, &rows.removed).await?;
-    write(connection, FREED, &rows.freed).await?;
-    write(connection, RESOLVED, &rows.resolved).await?;
-    write(connection, INTENTS, &rows.intents).await?;
-    write(connection, ANSWERED, &rows.answered).await?;
-    write(connection, EVENTS, &rows.events).await
-}
-
-pub(super) async fn write<T: Serialize>(
-    connection: &mut SqliteConnection,
-    statement: &'static str,
-    rows: &[T],
-) -> Result<(), sqlx::Error> {
-    if rows.is_empty() {
-        return Ok(());
-    }
-    sqlx::query(statement)
-        .bind(json(rows))
-        .execute(connection)
-        .await?;
-    Ok(())
+    batch.add_for(PLANS, &plans);
+    batch.add_for(RUNS, &rows.runs);
+    batch.add_for(ADVANCED, &rows.advanced);
+    batch.add_for(STEPS, &rows.steps);
+    batch.add_for(CONTEXT, &rows.context);
+    batch.add_for(REMOVED, &rows.removed);
+    batch.add_for(FREED, &rows.freed);
+    batch.add_for(RESOLVED, &rows.resolved);
+    batch.add_for(INTENTS, &rows.intents);
+    batch.add_for(ANSWERED, &rows.answered);
+    batch.add_for(EVENTS, &rows.events);
 }
