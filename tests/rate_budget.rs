@@ -64,7 +64,8 @@ async fn a_hundred_and_thirty_droplets_at_once_complete_within_the_providers_rat
         let engine = stand.engine();
         let saga = engine.start_saga(request).await.unwrap().saga;
         let patience = std::time::Duration::from_secs(240);
-        let row = engine.wait(saga, None, patience).await.unwrap().unwrap();
+        engine.standing(saga, None, patience).await.unwrap();
+        let row = engine.store().saga(saga).await.unwrap().unwrap();
         (row.status, row.turning)
     };
     let ends = join_all((0..DROPLETS).map(one)).await;

@@ -123,13 +123,9 @@ impl Ground {
     }
 
     pub(super) async fn rest(&self, saga: SagaId) -> SagaRow {
-        let row = self
-            .stand
-            .engine()
-            .wait(saga, None, RESTS_IN)
-            .await
-            .unwrap()
-            .unwrap();
+        let engine = self.stand.engine();
+        engine.standing(saga, None, RESTS_IN).await.unwrap();
+        let row = engine.store().saga(saga).await.unwrap().unwrap();
         assert!(
             row.status.is_final() || row.status == Status::NeedsAttention,
             "not at rest: {row:?}"

@@ -191,7 +191,8 @@ pub async fn start(engine: &Arc<Engine>, plan: PlanSource, inputs: Value) -> Sag
 }
 
 pub async fn rest(engine: &Arc<Engine>, saga: SagaId) -> SagaRow {
-    let row = engine.wait(saga, None, RESTS_IN).await.unwrap().unwrap();
+    engine.standing(saga, None, RESTS_IN).await.unwrap();
+    let row = engine.store().saga(saga).await.unwrap().unwrap();
     assert!(
         row.status.is_final() || row.status.as_str() == "needs-attention",
         "not at rest: {row:?}"

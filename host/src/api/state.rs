@@ -10,7 +10,7 @@ use super::{
     problem::{Code, Problem},
 };
 use crate::{
-    engine::{Engine, SagaRow, Store, StoreError, tokens::Tokens},
+    engine::{Engine, Standing, Store, StoreError, tokens::Tokens},
     saga::SagaId,
 };
 
@@ -103,24 +103,25 @@ impl ApiState {
         }
     }
 
-    /// The saga's row once its revision differs from `revision` (`None`: once it rests), or as it is when the time is up,
+    /// How far the saga is once its revision differs from `revision` (`None`: once it rests), or now when the time is up,
     /// the server ends, or too many wait already: then `wait` says that nobody waited.
     pub(super) async fn wait(
         &self,
         saga: SagaId,
         revision: Option<u64>,
         wait: &mut Wait,
-    ) -> Result<Option<SagaRow>, StoreError> {
+    ) -> Result<Option<Standing>, StoreError> {
+        let now = || self.0.engine.standing(saga, None, Duration::ZERO);
         let Some(time) = wait.0 else {
-            return self.store().saga(saga).await;
+            return now().await;
         };
         let Ok(_permit) = self.0.waits.try_acquire() else {
             wait.0 = None;
-            return self.store().saga(saga).await;
+            return now().await;
         };
         tokio::select! {
-            row = self.0.engine.wait(saga, revision, time) => row,
-            () = self.0.closing.cancelled() => self.store().saga(saga).await,
+            standing = self.0.engine.standing(saga, revision, time) => standing,
+            () = self.0.closing.cancelled() => now().await,
         }
     }
 }

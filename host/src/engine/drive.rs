@@ -155,7 +155,7 @@ impl Engine {
         if let Some((step, writes)) = written {
             live.keep(step, &writes);
         }
-        self.watchers.tell(live.saga.id);
+        self.watchers.tell(&live.saga);
         Ok(())
     }
 

@@ -13,7 +13,10 @@ use std::{
 
 use tokio::sync::{Notify, OwnedMutexGuard};
 
-use super::accounts::{Accounts, SERVICE_CHANGED};
+use super::{
+    accounts::{Accounts, SERVICE_CHANGED},
+    watch::Standing,
+};
 use crate::{
     saga::{Json, Phase, Saga, SagaId, StepIndex, Writes},
     store::{Fence, Header, LoadedSaga},
@@ -120,6 +123,16 @@ impl Table {
                 return entry;
             }
         }
+    }
+
+    /// How far the saga is, if it is in memory; waits for a change that is being made.
+    pub async fn standing(&self, saga: SagaId) -> Option<Standing> {
+        let slot = {
+            let slots = self.slots.lock().expect("no code panics under this lock");
+            slots.get(&saga)?.clone()
+        };
+        let entry = slot.lock().await;
+        entry.live.as_ref().map(|live| Standing::of(&live.saga))
     }
 
     /// Forgets the saga: the next one to ask loads it from the store.

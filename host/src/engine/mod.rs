@@ -58,6 +58,7 @@ pub use crate::store::{
 };
 pub use news::{NEWS, SagaNews};
 pub use request::{Asked, PlanSource, Problem, StartError, StartSaga, Started, Verb, VerbError};
+pub use watch::Standing;
 
 use crate::{
     cloud::Services,

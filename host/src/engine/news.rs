@@ -38,11 +38,8 @@ impl Engine {
         after: i64,
         revision: Option<u64>,
     ) -> Result<Option<SagaNews>, StoreError> {
-        let watcher = self.watchers.watch(saga);
+        let mut watcher = self.watchers.watch(saga);
         loop {
-            let changed = watcher.changed.notified();
-            tokio::pin!(changed);
-            changed.as_mut().enable();
             let events = self.store.events(saga, after, NEWS).await?;
             let Some(row) = self.store.saga(saga).await? else {
                 return Ok(None);
@@ -51,7 +48,7 @@ impl Engine {
                 let steps = self.store.steps(saga).await?;
                 return Ok(Some(SagaNews { events, row, steps }));
             }
-            changed.await;
+            watcher.changed().await;
         }
     }
 

@@ -2,14 +2,17 @@
 
 use std::{sync::Arc, time::Duration};
 
+use tokio::time::Instant;
+
 use super::{
     Engine,
     drive::{AdvanceError, OpenError, With},
     live::Live,
     request::{Asked, Verb, VerbError},
+    watch::Standing,
 };
 use crate::{
-    saga::{self, Event, Moment, Saga, SagaId, Status, StepIndex},
+    saga::{self, Event, Moment, Saga, SagaId, StepIndex},
     store::{SagaRow, StoreError},
 };
 
@@ -86,28 +89,44 @@ impl Engine {
     }
 
     /// Waits until the saga's revision differs from `revision` (`None`: until it rests, ended or in need of attention), at
-    /// most `timeout`, and answers it as it then is.
-    pub async fn wait(
+    /// most `patience`, and answers how far it then is. `None`: there is no such saga.
+    ///
+    /// Most answers come from memory, and all are durable.
+    pub async fn standing(
         &self,
         saga: SagaId,
         revision: Option<u64>,
-        timeout: Duration,
-    ) -> Result<Option<SagaRow>, StoreError> {
-        let deadline = tokio::time::Instant::now() + timeout;
-        let watcher = self.watchers.watch(saga);
-        loop {
-            let changed = watcher.changed.notified();
-            tokio::pin!(changed);
-            changed.as_mut().enable();
-            let Some(row) = self.store.saga(saga).await? else {
-                return Ok(None);
-            };
-            let there = match revision {
-                Some(known) => row.revision != known,
-                None => row.status.is_final() || row.status == Status::NeedsAttention,
-            };
-            if there || tokio::time::timeout_at(deadline, changed).await.is_err() {
-                return Ok(Some(row));
+        patience: Duration,
+    ) -> Result<Option<Standing>, StoreError> {
+        let there = |standing: Standing| match revision {
+            Some(known) => standing.revision != known,
+            None => standing.rests(),
+        };
+        let deadline = Instant::now() + patience;
+        let mut watcher = self.watchers.watch(saga);
+        let Some(now) = self.standing_now(saga, deadline).await? else {
+            return Ok(None);
+        };
+        if there(now) {
+            return Ok(Some(now));
+        }
+        let later = watcher.standing(|told| told.revision > now.revision && there(told));
+        match tokio::time::timeout_at(deadline, later).await {
+            Ok(Some(standing)) => Ok(Some(standing)),
+            Ok(None) | Err(_) => self.standing_now(saga, deadline).await,
+        }
+    }
+
+    /// From memory if the saga is there and nobody keeps it locked until `deadline`, else from its row.
+    async fn standing_now(&self, saga: SagaId, deadline: Instant) -> Result<Option<Standing>, StoreError> {
+        match tokio::time::timeout_at(deadline, self.table.standing(saga)).await {
+            Ok(Some(standing)) => Ok(Some(standing)),
+            Ok(None) | Err(_) => {
+                let row = self.store.saga(saga).await?;
+                Ok(row.map(|row| Standing {
+                    revision: row.revision,
+                    status: row.status,
+                }))
             }
         }
     }

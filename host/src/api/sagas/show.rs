@@ -46,7 +46,10 @@ pub(super) async fn get_saga(
     mut wait: Wait,
     _: NoQuery,
 ) -> Result<Response, Problem> {
-    let row = state.wait(saga, known, &mut wait).await?;
+    if wait.0.is_some() {
+        state.wait(saga, known, &mut wait).await?;
+    }
+    let row = state.store().saga(saga).await?;
     let row = row.ok_or_else(|| unknown_saga(saga))?;
     let mut response = if known == Some(row.revision) {
         let mut response = StatusCode::NOT_MODIFIED.into_response();

@@ -145,8 +145,8 @@ pub(in crate::api) async fn start(
     let status = if started.created && wait.0.is_none() {
         Status::Running
     } else {
-        let row = state.wait(started.saga, None, &mut wait).await?;
-        row.ok_or_else(|| unknown_saga(started.saga))?.status
+        let standing = state.wait(started.saga, None, &mut wait).await?;
+        standing.ok_or_else(|| unknown_saga(started.saga))?.status
     };
     let rests = wait.0.is_some() && (status.is_final() || status == Status::NeedsAttention);
     let links = SagaLinks::of(started.saga);

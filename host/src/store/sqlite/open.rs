@@ -47,6 +47,8 @@ pub(super) async fn open(path: &Path, now_ms: i64) -> Result<Opened, StoreError>
     let installation = installation(&mut connection, now_ms).await?;
     let readers = SqlitePoolOptions::new()
         .max_connections(READERS)
+        // A file doesn't hang up, and asking costs as much as reading.
+        .test_before_acquire(false)
         .connect_with(base_options(path).read_only(true))
         .await
         .map_err(store_error)?;
