@@ -43,8 +43,11 @@ const OPERATIONS: &str = "
     POST /v1/droplets/{provider_id}/snapshots
     POST /v1/sagas
     POST /v1/sagas/batch
+    POST /v1/sagas/repin
+    POST /v1/sagas/retry
     POST /v1/sagas/{id}/abandon
     POST /v1/sagas/{id}/cancel
+    POST /v1/sagas/{id}/repin
     POST /v1/sagas/{id}/retry
     POST /v1/sagas/{id}/rollback
     POST /v1/sagas/{id}/skip

@@ -65,7 +65,7 @@ async fn wrong(api: &Api, document: &Document, refusal: &Refusal) -> Option<Stri
 }
 
 /// Codes that only a host in trouble answers with, or that other tests provoke.
-const ELSEWHERE: [&str; 20] = [
+const ELSEWHERE: [&str; 25] = [
     "body-interrupted",
     "body-timeout",
     "component-pending",
@@ -81,6 +81,11 @@ const ELSEWHERE: [&str; 20] = [
     "overloaded",
     "pivot-passed",
     "scope-missing",
+    "call-in-progress",
+    "inputs-misfit",
+    "open-intent",
+    "other-contract",
+    "params-misfit",
     "step-over",
     "store-unavailable",
     "token-expired",

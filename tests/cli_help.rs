@@ -27,6 +27,7 @@ const COMMANDS: &[&str] = &[
     "saga cancel",
     "saga rollback",
     "saga retry",
+    "saga repin",
     "saga skip",
     "saga abandon",
     "step",

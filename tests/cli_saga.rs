@@ -89,6 +89,47 @@ fn a_stuck_undo_needs_attention_and_is_retried_or_abandoned() {
 }
 
 #[test]
+fn what_completed_is_rolled_back_and_what_is_stuck_is_skipped_or_retried_with_all_others() {
+    let (_folder, host) = host();
+    let done = start(&host, r#"{"run":[{"done":{"x":1}}]}"#);
+    assert_eq!(exit_code(&host.run(["saga", "watch", &done])), 0);
+    let rolled = host.run(["saga", "rollback", &done, "--reason", "ordered twice", "--watch"]);
+    assert_eq!(exit_code(&rolled), 3, "{}", text(&rolled.stdout));
+    let told = text(&rolled.stdout);
+    assert!(
+        told.contains("admin asked for a rollback: ordered twice"),
+        "{told}"
+    );
+
+    let stuck = r#"{"run":[{"permanent":{"code":"a","message":"b"}}],
+        "compensate":[{"permanent":{"code":"stuck","message":"can't be undone"}}]}"#;
+    let id = start(&host, stuck);
+    assert_eq!(exit_code(&host.run(["saga", "watch", &id])), 5);
+    let looked = host.run(["saga", "retry", "--all", "--code", "stuck", "--dry-run"]);
+    let told = text(&looked.stdout);
+    assert!(
+        told.contains(&id) && told.contains("can't be undone (stuck)"),
+        "{told}"
+    );
+    let none = host.run(["saga", "retry", "--all", "--code", "else", "--reason", "a test"]);
+    assert_eq!(text(&none.stdout), "no saga that needs attention matches\n");
+    let retried = host.json(["saga", "retry", "--all", "--code", "stuck", "--reason", "a test"]);
+    assert_eq!(retried["items"][0]["retried"], true);
+    assert_eq!(exit_code(&host.run(["saga", "watch", &id])), 5);
+
+    let same = host.run(["saga", "repin", &id, "--to", "scripted@0.1.0"]);
+    assert!(
+        text(&same.stdout).contains("has another version"),
+        "{}",
+        text(&same.stdout)
+    );
+    let skipped = host.run(["saga", "skip", &id, "it", "--reason", "a test", "--watch"]);
+    assert_eq!(exit_code(&skipped), 6, "{}", text(&skipped.stdout));
+    let shown = host.run(["saga", "show", &id]);
+    assert!(text(&shown.stdout).contains("skipped"), "{}", text(&shown.stdout));
+}
+
+#[test]
 fn a_watch_goes_on_over_a_kill_and_a_restart_of_the_host() {
     let folder = tempfile::tempdir().unwrap();
     let mut host = Host::serve(folder.path());

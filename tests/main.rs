@@ -50,3 +50,4 @@ mod step_upload;
 mod store;
 mod support;
 mod verbs;
+mod verbs_repin;

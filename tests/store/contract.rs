@@ -278,6 +278,32 @@ on_every_store! {
         assert_eq!(store.store.due(owner, i64::MAX, 10).await.unwrap().len(), 1);
     }
 
+    sagas_that_have_not_ended_are_found_by_their_plan(store) {
+        let (one, two, three) = (store.start(1).await, store.start(2).await, store.start(3).await);
+        let component = ComponentRef { version: "0.2.0".to_owned(), digest: "f".repeat(64), ..one.plan.steps[1].component.clone() };
+        let two = store.go(&two, Event::Repinned { steps: vec![(1, component)] }).await;
+        let mut plans = store.store.open_plans().await.unwrap();
+        plans.sort();
+        let (old, new) = (one.plan.digest(), two.plan.digest());
+        let mut both = vec![old.clone(), new.clone()];
+        both.sort();
+        assert_eq!(plans, both);
+        let of = |plans: Vec<String>, after, limit| async move {
+            store.store.open_sagas_of_plans(&plans, after, limit).await.unwrap()
+        };
+        assert_eq!(of(both.clone(), None, 10).await, [one.id, two.id, three.id]);
+        assert_eq!(of(both.clone(), None, 2).await, [one.id, two.id]);
+        assert_eq!(of(both.clone(), Some(one.id), 10).await, [two.id, three.id]);
+        assert_eq!(of(vec![new.clone()], None, 10).await, [two.id]);
+        assert_eq!(of(vec![], None, 10).await, []);
+        let mut ended = two;
+        for step in 0..3 {
+            ended = store.go(&ended, done(step)).await;
+        }
+        assert_eq!(of(both, None, 10).await, [one.id, three.id]);
+        assert_eq!(store.store.open_plans().await.unwrap(), [old]);
+    }
+
     a_repinned_saga_comes_back_with_its_new_plan_and_the_old_one_stays(store) {
         let start = store.start(1).await;
         let component = ComponentRef {

@@ -93,6 +93,19 @@ impl Store for Counting {
         self.inner.saga(saga).await
     }
 
+    async fn open_plans(&self) -> Result<Vec<String>, StoreError> {
+        self.inner.open_plans().await
+    }
+
+    async fn open_sagas_of_plans(
+        &self,
+        plans: &[String],
+        after: Option<SagaId>,
+        limit: u32,
+    ) -> Result<Vec<SagaId>, StoreError> {
+        self.inner.open_sagas_of_plans(plans, after, limit).await
+    }
+
     async fn sagas(&self, filter: &SagaFilter, page: Page) -> Result<Vec<SagaRow>, StoreError> {
         self.inner.sagas(filter, page).await
     }

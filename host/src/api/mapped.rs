@@ -66,6 +66,12 @@ impl From<VerbError> for Problem {
             error @ VerbError::UnknownStep { .. } => {
                 Problem::at_pointer(Code::InvalidRequest, "/step", "unknown-step", error.to_string())
             }
+            error @ VerbError::OtherComponent { .. } => Problem::at_pointer(
+                Code::InvalidRequest,
+                "/step",
+                "other-component",
+                error.to_string(),
+            ),
             VerbError::Refused(reason) => {
                 let code = match reason {
                     IllegalEvent::PivotPassed => Code::PivotPassed,
@@ -140,7 +146,7 @@ impl From<DefinitionError> for Problem {
     }
 }
 
-fn not_approved(refused: &NotApproved) -> Problem {
+pub(super) fn not_approved(refused: &NotApproved) -> Problem {
     let code = match refused.status {
         // An approved one is never refused.
         ComponentStatus::Pending | ComponentStatus::Approved => Code::ComponentPending,

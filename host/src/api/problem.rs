@@ -66,6 +66,11 @@ table! {
     NotStuck => 409, "not-stuck", "nothing is stuck in this saga";
     NotCompleted => 409, "not-completed", "the saga has not completed";
     StepOver => 409, "step-over", "the step has nothing left to call";
+    OpenIntent => 409, "open-intent", "a request of the step has no answer yet";
+    CallInProgress => 409, "call-in-progress", "the step is being called";
+    OtherContract => 409, "other-contract", "the component promises something else than the plan's step";
+    ParamsMisfit => 409, "params-misfit", "the step's parameters don't fit the component";
+    InputsMisfit => 409, "inputs-misfit", "the saga's inputs don't fit the component";
     NotNow => 409, "not-now", "the saga is not where this fits";
     TokenNameTaken => 409, "token-name-taken", "the name is, or was, another token's";
     LastAdminToken => 409, "last-admin-token", "it is the last token that may make tokens";
@@ -202,7 +207,6 @@ impl Problem {
         }
     }
 
-    #[cfg(test)]
     pub fn code(&self) -> Code {
         self.0.code
     }

@@ -150,7 +150,7 @@ fn advice(saga: &Saga, step: &str, state: &StepState) -> String {
         )
     } else {
         format!(
-            "mend the cause, then `arcadia saga retry {id} --reason …`; to go on without the step, `arcadia saga skip {id} {step} --reason …`; to give up, `arcadia saga abandon {id} --reason …`"
+            "mend the cause, then `arcadia saga retry {id} --reason …`; if the cause is the component, first `arcadia saga repin {id} --step {step} --to NAME@VERSION`; to go on without the step, `arcadia saga skip {id} {step} --reason …`; to give up, `arcadia saga abandon {id} --reason …`"
         )
     }
 }

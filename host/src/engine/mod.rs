@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `request` | what people ask, and what they are told |
 //! | `start`, `verbs` | accepting a saga; what operators ask of one; waiting for a change |
+//! | `repin`, `retry_all` | another version of a component for sagas in flight; beginning many stuck ones anew |
 //! | `drive` | every event of a saga, and what its state then wants |
 //! | `call` | one call of a step, from its pinned component to what it brought |
 //! | `journal` | intents and answers of a call, made durable |
@@ -32,7 +33,9 @@ mod journal;
 mod live;
 mod logs;
 mod news;
+mod repin;
 mod request;
+mod retry_all;
 mod start;
 mod timers;
 pub mod tokens;
@@ -57,7 +60,9 @@ pub use crate::store::{
     StoreError, TokenRow,
 };
 pub use news::{NEWS, SagaNews};
+pub use repin::{MAX_REPINNED, Repin, RepinProblem, Repinned, RepinnedAll, RepinnedStep};
 pub use request::{Asked, PlanSource, Problem, StartError, StartSaga, Started, Verb, VerbError};
+pub use retry_all::{MAX_RETRIED, Retried, RetriedAll};
 pub use watch::Standing;
 
 use crate::{

@@ -75,6 +75,12 @@ pub enum VerbError {
     UnknownSaga(SagaId),
     #[error("there is no step {step:?}; the steps are {steps}")]
     UnknownStep { step: String, steps: String },
+    #[error("step {step:?} is made of the component {component:?}, which no {to:?} takes over")]
+    OtherComponent {
+        step: String,
+        component: String,
+        to: String,
+    },
     #[error(transparent)]
     Refused(#[from] IllegalEvent),
     /// Another host owns the saga now.

@@ -2,12 +2,12 @@
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::time::Instant;
+use tokio::{sync::OwnedMutexGuard, time::Instant};
 
 use super::{
     Engine,
     drive::{AdvanceError, OpenError, With},
-    live::Live,
+    live::{Entry, Live},
     request::{Asked, Verb, VerbError},
     watch::Standing,
 };
@@ -33,10 +33,7 @@ impl Engine {
     }
 
     async fn carry_out(self: &Arc<Self>, saga: SagaId, verb: Verb, asked: Asked) -> Result<(), VerbError> {
-        let mut entry = self.open(saga).await.map_err(|error| match error {
-            OpenError::Unknown => VerbError::UnknownSaga(saga),
-            OpenError::Store(error) => VerbError::Store(error),
-        })?;
+        let mut entry = self.open_for(saga).await?;
         let Some(live) = entry.live.as_mut() else {
             return Err(VerbError::UnknownSaga(saga));
         };
@@ -50,6 +47,13 @@ impl Engine {
         let result = self.apply_asked(live, event, asked).await;
         self.go_on(entry).await;
         result
+    }
+
+    pub(super) async fn open_for(&self, saga: SagaId) -> Result<OwnedMutexGuard<Entry>, VerbError> {
+        self.open(saga).await.map_err(|error| match error {
+            OpenError::Unknown => VerbError::UnknownSaga(saga),
+            OpenError::Store(error) => VerbError::Store(error),
+        })
     }
 
     pub(super) async fn apply_asked(

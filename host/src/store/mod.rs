@@ -118,6 +118,17 @@ pub trait Store: Send + Sync + 'static {
 
     async fn saga(&self, saga: SagaId) -> Result<Option<SagaRow>, StoreError>;
 
+    /// Digests of the plans of all sagas that haven't ended, in no order.
+    async fn open_plans(&self) -> Result<Vec<String>, StoreError>;
+
+    /// The sagas that haven't ended and have one of these plans, by id, after the saga `after`.
+    async fn open_sagas_of_plans(
+        &self,
+        plans: &[String],
+        after: Option<SagaId>,
+        limit: u32,
+    ) -> Result<Vec<SagaId>, StoreError>;
+
     /// Newest first.
     async fn sagas(&self, filter: &SagaFilter, page: Page) -> Result<Vec<SagaRow>, StoreError>;
 

@@ -10,6 +10,7 @@ mod droplet;
 mod finding;
 mod inventory;
 mod live;
+mod operate;
 mod page;
 mod problem;
 mod saga;
@@ -25,6 +26,10 @@ pub use droplet::{CreateDroplet, CreateSnapshot};
 pub use finding::{Finding, FindingResource};
 pub use inventory::{Provisioned, Resource, ResourceSummary};
 pub use live::{LogField, LogLine, RequestState, SagaChange, SagaRequest, SagasChange};
+pub use operate::{
+    RepinProblem, RepinSaga, RepinSagas, Repinned, RepinnedSagas, RepinnedStep, RetriedSagas, RetrySagas,
+    SagaRepinned, SagaRetried, StuckStep,
+};
 pub use page::Page;
 pub use problem::{FieldError, ProblemDocument};
 pub use saga::{

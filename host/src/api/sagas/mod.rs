@@ -4,6 +4,8 @@ mod batch;
 mod details;
 mod doings;
 mod list;
+mod repin;
+mod retry_all;
 mod show;
 mod start;
 mod verbs;
@@ -28,5 +30,8 @@ pub(super) fn routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(verbs::rollback_saga))
         .routes(routes!(verbs::retry_saga))
         .routes(routes!(verbs::skip_step))
+        .routes(routes!(repin::repin_saga))
+        .routes(routes!(repin::repin_sagas))
+        .routes(routes!(retry_all::retry_sagas))
         .routes(routes!(verbs::abandon_saga))
 }

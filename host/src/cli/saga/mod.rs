@@ -2,6 +2,8 @@
 
 mod doings;
 mod list;
+mod repin;
+mod retry;
 mod show;
 mod start;
 mod verb;
@@ -55,8 +57,15 @@ pub enum SagaCommand {
     #[command(after_help = "Example:\n  arcadia saga rollback ID --reason 'ordered twice' --watch")]
     Rollback(verb::Operate),
     /// Try again what a saga that needs attention is stuck at
-    #[command(after_help = "Example:\n  arcadia saga retry ID --reason 'the token is valid again' --watch")]
-    Retry(verb::Operate),
+    #[command(
+        after_help = "Examples:\n  arcadia saga retry ID --reason 'the token is valid again' --watch\n  arcadia saga retry --all --code connect --reason 'the provider is back'"
+    )]
+    Retry(retry::Retry),
+    /// Give steps of a saga, or of all on some bytes, another version of their component, for the calls to come
+    #[command(
+        after_help = "Examples:\n  arcadia saga repin ID --to create-droplet@0.2.0\n  arcadia saga repin --from DIGEST --to create-droplet@0.2.0 --apply --reason 'the old one leaks'"
+    )]
+    Repin(repin::Repin),
     /// Let a saga go on without a step that is stuck; it then ends abandoned, and `arcadia findings` keeps what the step left
     #[command(after_help = "Example:\n  arcadia saga skip ID register --reason 'registered by hand' --watch")]
     Skip(verb::Skip),
@@ -131,7 +140,8 @@ impl SagaCommand {
             SagaCommand::Cancel(cancel) => cancel.run(&client, json).await,
             SagaCommand::Rollback(ask) => ask.run(&client, "rollback", json).await,
             SagaCommand::Skip(skip) => skip.run(&client, json).await,
-            SagaCommand::Retry(ask) => ask.run(&client, "retry", json).await,
+            SagaCommand::Retry(retry) => retry.run(&client, json).await,
+            SagaCommand::Repin(repin) => repin.run(&client, json).await,
             SagaCommand::Abandon(ask) => ask.run(&client, "abandon", json).await,
         }
     }

@@ -1,4 +1,4 @@
-//! `arcadia saga cancel | rollback | retry | skip | abandon`
+//! `arcadia saga cancel | rollback | skip | abandon`
 
 use clap::Args;
 use serde::Serialize;
@@ -70,7 +70,7 @@ impl Skip {
     }
 }
 
-async fn ask(
+pub(super) async fn ask(
     client: &Client,
     id: SagaId,
     verb: &str,

@@ -11,6 +11,7 @@
 //! | `definition`, `selector`, `policy` | a definition's body |
 //! | `plan` | from a definition, or a request's steps, to a plan, with every check of a start |
 //! | `order` | which steps come before which, and what an order is refused for |
+//! | `repin` | another component for a step of a plan that is in use |
 //! | `pinned` | compiled components by digest |
 //! | `index`, `entry` | what is there |
 //! | `built_in` | what comes with the binary |
@@ -27,6 +28,7 @@ mod pinned;
 mod plan;
 mod pointer;
 mod policy;
+mod repin;
 mod schema;
 mod selector;
 mod tags;
@@ -42,6 +44,7 @@ pub use definition::{Definition, DefinitionStep};
 pub use pinned::{CatalogError, Pinned};
 pub use plan::{Overlay, ResolvedPlan};
 pub use pointer::Pointer;
+pub use repin::Misfit;
 pub use schema::{Schema, Violation};
 pub use selector::{Pick, STABLE, Selector};
 pub use upload::{UploadError, Uploaded};

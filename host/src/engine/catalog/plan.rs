@@ -306,7 +306,7 @@ fn check_inputs(
 }
 
 /// As the steps read them: a parameter, else the input of the same name; a null counts as absent.
-fn laid_over(inputs: &Map<String, Value>, params: &Map<String, Value>) -> Map<String, Value> {
+pub(super) fn laid_over(inputs: &Map<String, Value>, params: &Map<String, Value>) -> Map<String, Value> {
     inputs
         .iter()
         .chain(params)

@@ -160,6 +160,19 @@ impl Store for MemoryStore {
         Ok(self.state().runs.get(&saga).map(Run::row))
     }
 
+    async fn open_plans(&self) -> Result<Vec<String>, StoreError> {
+        Ok(self.state().open_plans())
+    }
+
+    async fn open_sagas_of_plans(
+        &self,
+        plans: &[String],
+        after: Option<SagaId>,
+        limit: u32,
+    ) -> Result<Vec<SagaId>, StoreError> {
+        Ok(self.state().open_sagas_of_plans(plans, after, limit))
+    }
+
     async fn sagas(&self, filter: &SagaFilter, page: Page) -> Result<Vec<SagaRow>, StoreError> {
         Ok(self.state().sagas(filter, &page))
     }

@@ -1,6 +1,6 @@
 //! Listings and the catalogue in the model.
 
-use std::{cmp::Reverse, sync::Arc};
+use std::{cmp::Reverse, collections::BTreeSet, sync::Arc};
 
 use super::State;
 use crate::{
@@ -44,6 +44,31 @@ impl State {
             .map(|row| row.code.clone())
             .collect();
         Some(loaded)
+    }
+
+    pub(super) fn open_plans(&self) -> Vec<String> {
+        let open = self.runs.values().filter(|run| run.ended_ms.is_none());
+        let digests: BTreeSet<&str> = open.map(|run| run.plan_digest.as_ref()).collect();
+        digests.into_iter().map(str::to_owned).collect()
+    }
+
+    pub(super) fn open_sagas_of_plans(
+        &self,
+        plans: &[String],
+        after: Option<SagaId>,
+        limit: u32,
+    ) -> Vec<SagaId> {
+        let open = self
+            .runs
+            .values()
+            .filter(|run| run.ended_ms.is_none() && plans.iter().any(|plan| **plan == *run.plan_digest));
+        let mut ids: Vec<SagaId> = open
+            .map(|run| run.saga.id)
+            .filter(|id| after.is_none_or(|after| *id > after))
+            .collect();
+        ids.sort();
+        ids.truncate(limit as usize);
+        ids
     }
 
     pub(super) fn sagas(&self, filter: &SagaFilter, page: &Page) -> Vec<SagaRow> {

@@ -137,6 +137,19 @@ impl Store for SqliteStore {
         load::saga(&self.readers, saga).await
     }
 
+    async fn open_plans(&self) -> Result<Vec<String>, StoreError> {
+        views::open_plans(&self.readers).await
+    }
+
+    async fn open_sagas_of_plans(
+        &self,
+        plans: &[String],
+        after: Option<SagaId>,
+        limit: u32,
+    ) -> Result<Vec<SagaId>, StoreError> {
+        views::open_sagas_of_plans(&self.readers, plans, after, limit).await
+    }
+
     async fn sagas(&self, filter: &SagaFilter, page: Page) -> Result<Vec<SagaRow>, StoreError> {
         views::sagas(&self.readers, filter, page).await
     }

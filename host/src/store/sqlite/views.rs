@@ -79,6 +79,34 @@ pub(super) async fn sagas(
     all("a saga", &rows, record::saga)
 }
 
+pub(super) async fn open_plans(readers: &SqlitePool) -> Result<Vec<String>, StoreError> {
+    sqlx::query_scalar("select distinct plan_digest from saga_runs where ended_ms is null")
+        .fetch_all(readers)
+        .await
+        .map_err(store_error)
+}
+
+/// A saga whose id can't be read is left out, as when sagas are due.
+pub(super) async fn open_sagas_of_plans(
+    readers: &SqlitePool,
+    plans: &[String],
+    after: Option<SagaId>,
+    limit: u32,
+) -> Result<Vec<SagaId>, StoreError> {
+    let ids: Vec<String> = sqlx::query_scalar(
+        "select id from saga_runs
+         where ended_ms is null and plan_digest in (select value from json_each(?)) and id > ?
+         order by id limit ?",
+    )
+    .bind(json(plans))
+    .bind(after.map_or_else(String::new, |after| after.to_string()))
+    .bind(limit)
+    .fetch_all(readers)
+    .await
+    .map_err(store_error)?;
+    Ok(ids.iter().filter_map(|id| id.parse().ok()).collect())
+}
+
 pub(super) async fn sagas_of(readers: &SqlitePool, ids: &[SagaId]) -> Result<Vec<SagaRow>, StoreError> {
     let rows = sqlx::query("select * from saga_runs where id in (select value from json_each(?))")
         .bind(json(ids))
