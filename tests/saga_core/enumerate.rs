@@ -4,15 +4,15 @@
 use std::collections::{BTreeSet, HashSet, VecDeque};
 
 use arcadia::saga::{
-    CallEnd, Command, Event, Hold, Json, Outcome, Phase, RunEnd, RunPolicy, Saga, SagaId, Status, StepState,
-    Turning, Verdict, apply, wanted,
+    CallEnd, Command, Event, Hold, Json, Moment, Outcome, Phase, RunEnd, RunPolicy, Saga, SagaId, Status,
+    StepState, Turning, Verdict, apply, wanted,
 };
 use uuid::Uuid;
 
 use super::{
     invariants::{check_state, check_transition, expected_refusal},
     plans::{Shape, every_shape, graphs, is_sequence, plan},
-    space::{COMPENSATE, RUN, START_MS, canonical, every_event, failure, late, on_time},
+    space::{COMPENSATE, Flavours, RUN, START_MS, canonical, every_event, failure, late, on_time},
 };
 
 #[derive(Default)]
@@ -69,42 +69,43 @@ impl std::fmt::Display for Counts {
 
 fn explore(shapes: &[Shape], run: RunPolicy, counts: &mut Counts) {
     let events = every_event(shapes.len());
+    let plan = plan(shapes, run, COMPENSATE);
     let first = Saga::accept(
         SagaId(Uuid::from_u128(1)),
-        plan(shapes, run, COMPENSATE),
+        plan.clone(),
         BTreeSet::new(),
         START_MS,
     );
     check_state(&first, &|| format!("\n{first:?}"));
-    let mut seen: HashSet<Vec<u32>> = HashSet::new();
-    let mut queue = VecDeque::from([canonical(first)]);
+    let mut rests = [lucky, unlucky, tardy].map(|end| (end as Scheduler, HashSet::new()));
+    let mut seen: HashSet<u64> = HashSet::new();
+    let mut queue = VecDeque::from([canonical(first, &plan)]);
     seen.insert(key(&queue[0]));
     while let Some(saga) = queue.pop_front() {
         counts.states += 1;
-        for scheduler in [lucky, unlucky, tardy] {
-            comes_to_rest(&saga, scheduler);
+        for (end, known) in &mut rests {
+            comes_to_rest(&saga, *end, known);
         }
-        for (event, moment) in &events {
-            match apply(&saga, event.clone(), *moment) {
-                Err(refusal) => {
-                    assert_eq!(
-                        Some(refusal),
-                        expected_refusal(&saga, event),
-                        "{event:?}\n{saga:?}"
-                    );
-                    counts.illegal += 1;
-                }
-                Ok((next, commands)) => {
-                    assert_eq!(None, expected_refusal(&saga, event), "{event:?}\n{saga:?}");
-                    check_transition(&saga, event, &next, &commands);
-                    if next == saga {
-                        counts.unchanged += 1;
-                        continue;
+        for flavours in &events {
+            let expected = expected_refusal(&saga, &flavours[0].0);
+            for (event, moment) in tried(flavours, expected.is_some(), counts.states) {
+                match apply(&saga, event.clone(), *moment) {
+                    Err(refusal) => {
+                        assert_eq!(Some(refusal), expected, "{event:?}\n{saga:?}");
+                        counts.illegal += 1;
                     }
-                    counts.changed += 1;
-                    let next = canonical(next);
-                    if seen.insert(key(&next)) {
-                        queue.push_back(next);
+                    Ok((next, commands)) => {
+                        assert_eq!(None, expected, "{event:?}\n{saga:?}");
+                        check_transition(&saga, event, &next, &commands);
+                        if next == saga {
+                            counts.unchanged += 1;
+                            continue;
+                        }
+                        counts.changed += 1;
+                        let next = canonical(next, &plan);
+                        if seen.insert(key(&next)) {
+                            queue.push_back(next);
+                        }
                     }
                 }
             }
@@ -112,8 +113,19 @@ fn explore(shapes: &[Shape], run: RunPolicy, counts: &mut Counts) {
     }
 }
 
-/// All that tells canonical states of one plan apart.
-fn key(saga: &Saga) -> Vec<u32> {
+/// All flavours of what is legal. Of what is to be refused one, another one in each state: the refusal has nothing to do with
+/// the flavour, and thousands of states see to it that each is refused somewhere in each way.
+fn tried(flavours: &Flavours, refused: bool, state: u64) -> &[(Event, Moment)] {
+    if !refused {
+        return flavours;
+    }
+    let count = u64::try_from(flavours.len()).expect("few");
+    let one = usize::try_from(state % count).expect("few");
+    &flavours[one..=one]
+}
+
+/// All that tells canonical states of one plan apart, one byte for each of at most four steps.
+fn key(saga: &Saga) -> u64 {
     let verdict = |run: &RunEnd| match run.verdict {
         Verdict::Succeeded(_) => 0,
         Verdict::Failed(_) => 1,
@@ -125,46 +137,57 @@ fn key(saga: &Saga) -> Vec<u32> {
         Some(Turning::Cancel { .. }) => 2,
         Some(Turning::Rollback { .. }) => 3,
     };
-    let abandoned = saga.status == Status::Abandoned;
-    let mut key = vec![
-        u32::from(abandoned),
-        turning,
-        u32::from(saga.paused.is_some()),
-        u32::from(saga.pivot_passed),
-        saga.takeovers,
-    ];
-    key.extend(saga.steps.iter().map(|state| match state {
+    let of_step = |state: &StepState| match state {
         StepState::Pending => 0,
         StepState::RunStuck { .. } => 1,
         StepState::RunSkipped { .. } => 2,
-        StepState::Running(work) => 100 + work.attempt,
+        StepState::Running(work) => 100 + u64::from(work.attempt),
         StepState::Ran(run) => 10 + verdict(run),
         StepState::Undoing { run, .. } => 20 + verdict(run),
         StepState::UndoStuck { run, .. } => 30 + verdict(run),
         StepState::UndoSkipped { run, .. } => 50 + verdict(run),
         StepState::Undone { run } => 40 + verdict(run),
-    }));
-    key
+    };
+    assert!(saga.steps.len() <= 4);
+    let head = [
+        u64::from(saga.status == Status::Abandoned),
+        turning,
+        u64::from(saga.paused.is_some()) << 1 | u64::from(saga.pivot_passed),
+        u64::from(saga.takeovers),
+    ];
+    head.into_iter()
+        .chain(saga.steps.iter().map(of_step))
+        .fold(0, |key, byte| key << 8 | byte)
 }
 
-/// Once it is released, a scheduler that carries out every want, calls ending as `end` says, always comes to a status that needs nothing more.
-fn comes_to_rest(saga: &Saga, end: fn(Phase) -> (Outcome, bool)) {
+/// How a call of this phase ends, and whether it is over its total time.
+type Scheduler = fn(Phase) -> (Outcome, bool);
+
+/// Once it is released, a scheduler that carries out every want, calls ending as `end` says, always comes to a status that
+/// needs nothing more. `known` are states that are known to.
+fn comes_to_rest(saga: &Saga, end: Scheduler, known: &mut HashSet<u64>) {
+    let plan = &saga.plan;
     let mut saga = saga.clone();
     if saga.paused.is_some() {
         let released = Event::Released { hold: Hold::All };
-        saga = canonical(
-            apply(&saga, released, on_time())
-                .expect("a paused saga has not ended")
-                .0,
-        );
+        let (released, _) = apply(&saga, released, on_time()).expect("a paused saga has not ended");
+        saga = canonical(released, plan);
     }
+    let mut way = Vec::new();
     // A step takes at most two attempts and one undo.
     for _ in 0..4 * saga.steps.len() + 1 {
+        let here = key(&saga);
+        if known.contains(&here) {
+            known.extend(way);
+            return;
+        }
+        way.push(here);
         let Some(want) = wanted(&saga).pop() else {
             assert!(
                 saga.status.is_final() || saga.status == Status::NeedsAttention,
                 "{saga:?}"
             );
+            known.extend(way);
             return;
         };
         let (event, moment) = match want {
@@ -183,7 +206,8 @@ fn comes_to_rest(saga: &Saga, end: fn(Phase) -> (Outcome, bool)) {
             }
             Command::FreeKeys { .. } | Command::Rest(_) => panic!("not a want: {want:?}"),
         };
-        saga = canonical(apply(&saga, event, moment).expect("what is wanted is legal").0);
+        let (next, _) = apply(&saga, event, moment).expect("what is wanted is legal");
+        saga = canonical(next, plan);
     }
     panic!("it never comes to rest: {saga:?}");
 }

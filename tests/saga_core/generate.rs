@@ -3,12 +3,13 @@
 use std::collections::BTreeSet;
 
 use arcadia::saga::{
-    CallEnd, CompensatePolicy, Event, Failure, Json, MAX_TAKEOVERS, Moment, Outcome, RunEnd, RunPolicy, Saga,
-    SagaId, Status, StepState, Turning, Verdict, apply,
+    CompensatePolicy, Event, Hold, MAX_TAKEOVERS, Moment, RunEnd, RunPolicy, Saga, SagaId, Status, StepState,
+    Turning, Verdict, apply,
 };
 use uuid::Uuid;
 
 use super::{
+    dice::Dice,
     invariants::{check_state, check_transition},
     model::{Doing, Ending, Model, Phase, Picture, SaidSo},
     plans::{Shape, pivots_are_ordered, plan},
@@ -39,8 +40,16 @@ fn ten_thousand_random_lives_go_as_a_naive_model_says() {
         seen.crash_loops,
         seen.past_pivot,
         seen.refused,
+        seen.accepted_paused,
+        seen.paused,
+        seen.ended_in_a_pause,
+        seen.rolled_back,
+        seen.late,
+        seen.skipped,
+        seen.skipped_and_turned,
+        seen.repinned,
     ];
-    assert!(rare.iter().all(|&count| count > 100), "{seen:?}");
+    assert!(rare.iter().all(|&count| count > 50), "{seen:?}");
 }
 
 /// What the lives went through, so that a generator that went blind is noticed.
@@ -53,20 +62,58 @@ struct Seen {
     attention: u64,
     crash_loops: u64,
     past_pivot: u64,
+    accepted_paused: u64,
+    paused: u64,
+    /// Calls that came to their end in a pause.
+    ended_in_a_pause: u64,
+    rolled_back: u64,
+    late: u64,
+    skipped: u64,
+    skipped_and_turned: u64,
+    repinned: u64,
+}
+
+impl Seen {
+    /// A change that was legal.
+    fn change(&mut self, event: &Event, before: &Saga, after: &Saga) {
+        let skips = |saga: &Saga| {
+            let mut steps = saga.steps.iter();
+            steps.any(|state| matches!(state, StepState::RunSkipped { .. }))
+        };
+        self.attention += u64::from(after.status == Status::NeedsAttention);
+        self.paused += u64::from(before.paused.is_none() && after.paused.is_some());
+        let turns = before.turning.is_none() && after.turning.is_some();
+        self.skipped_and_turned += u64::from(turns && skips(before));
+        match event {
+            Event::RunReturned { .. } | Event::UndoReturned { .. } => {
+                self.ended_in_a_pause += u64::from(before.paused.is_some());
+            }
+            Event::RollbackRequested { .. } => self.rolled_back += u64::from(turns),
+            Event::LateEffect { .. } => self.late += 1,
+            Event::Skipped { .. } => self.skipped += 1,
+            Event::Repinned { .. } => self.repinned += 1,
+            Event::RunSettled { .. }
+            | Event::PivotPassed { .. }
+            | Event::CancelRequested { .. }
+            | Event::Held { .. }
+            | Event::Released { .. }
+            | Event::Retried
+            | Event::Abandoned
+            | Event::TakenOver { .. } => {}
+        }
+    }
 }
 
 fn live(dice: &mut Dice, seen: &mut Seen) {
     let shapes = shapes(dice);
     let plan = plan(&shapes, run_policy(dice), compensate_policy(dice));
     let start_ms = 1_700_000_000_000;
-    let mut model = Model::new(&plan, start_ms);
+    let count = if dice.percent(20) { 1 + dice.below(3) } else { 0 };
+    let holds: BTreeSet<Hold> = (0..count).map(|_| dice.hold()).collect();
+    seen.accepted_paused += u64::from(!holds.is_empty());
+    let mut model = Model::new(&plan, holds.clone(), start_ms);
     let mut expected = model.picture();
-    let mut saga = Saga::accept(
-        SagaId(Uuid::from_u128(1)),
-        plan.clone(),
-        BTreeSet::new(),
-        start_ms,
-    );
+    let mut saga = Saga::accept(SagaId(Uuid::from_u128(1)), plan.clone(), holds, start_ms);
     let mut now_ms = start_ms;
     compare(&saga, &expected, &model, now_ms);
     for number in 0..dice.below(MAX_EVENTS) {
@@ -85,11 +132,11 @@ fn live(dice: &mut Dice, seen: &mut Seen) {
             Ok((next, commands)) => {
                 assert!(allowed, "legal: {event:?}\n{:#?}\n{saga:#?}", model.log);
                 check_transition(&saga, &event, &next, &commands);
+                seen.change(&event, &saga, &next);
                 model.happen(event, now_ms, &expected);
                 saga = next;
                 expected = model.picture();
                 compare(&saga, &expected, &model, now_ms);
-                seen.attention += u64::from(saga.status == Status::NeedsAttention);
             }
         }
         seen.events += 1;
@@ -138,6 +185,13 @@ fn picture(saga: &Saga) -> Picture {
             Turning::Cancel { .. } | Turning::Rollback { .. } => None,
         }),
         pivot_passed: saga.pivot_passed,
+        paused: saga.paused.clone(),
+        components: saga
+            .plan
+            .steps
+            .iter()
+            .map(|step| step.component.clone())
+            .collect(),
         steps: saga.steps.iter().map(doing).collect(),
     }
 }
@@ -158,9 +212,8 @@ fn doing(state: &StepState) -> Doing {
         StepState::Undoing { run, work } => Doing::Undoes(ending(run), phase(work)),
         StepState::UndoStuck { run, .. } => Doing::UndoStuck(ending(run)),
         StepState::Undone { run } => Doing::Undone(ending(run)),
-        StepState::RunSkipped { .. } | StepState::UndoSkipped { .. } => {
-            unreachable!("nothing is skipped in these lives")
-        }
+        StepState::RunSkipped { .. } => Doing::RunSkipped,
+        StepState::UndoSkipped { run, .. } => Doing::UndoSkipped(ending(run)),
     }
 }
 
@@ -241,126 +294,5 @@ fn compensate_policy(dice: &mut Dice) -> CompensatePolicy {
         backoff_max_ms: 1 + dice.below(4_000),
         total_ms: 1_000 + dice.below(60_000),
         call_timeout_ms: 1_000,
-    }
-}
-
-/// SplitMix64: small, and the same everywhere for ever.
-struct Dice(u64);
-
-impl Dice {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
-    fn below(&mut self, end: u64) -> u64 {
-        self.next() % end
-    }
-
-    fn percent(&mut self, percent: u64) -> bool {
-        self.below(100) < percent
-    }
-
-    fn pick<'a, T>(&mut self, items: &'a [T]) -> Option<&'a T> {
-        let length = u64::try_from(items.len()).expect("short");
-        (length > 0).then(|| &items[usize::try_from(self.below(length)).expect("short")])
-    }
-
-    fn pause_ms(&mut self) -> i64 {
-        let longest = if self.percent(3) { 80_000 } else { 900 };
-        self.below(longest).cast_signed()
-    }
-
-    /// Mostly what the saga waits for, sometimes anything.
-    fn event(&mut self, saga: &Saga, number: u64) -> Event {
-        let steps: Vec<usize> = (0..saga.steps.len()).collect();
-        let in_state = |matches: fn(&StepState) -> bool| {
-            steps
-                .iter()
-                .copied()
-                .filter(|&step| matches(&saga.steps[step]))
-                .collect::<Vec<_>>()
-        };
-        let running = in_state(|state| matches!(state, StepState::Running(_)));
-        let undoing = in_state(|state| matches!(state, StepState::Undoing { .. }));
-        let pivots: Vec<usize> = running
-            .iter()
-            .copied()
-            .filter(|&step| saga.plan.steps[step].pivot)
-            .collect();
-        let any = *self.pick(&steps).expect("a plan has steps");
-        // Hosts die in bursts.
-        if saga.takeovers > 0 && self.percent(85) {
-            return Event::TakenOver { calling: true };
-        }
-        match self.below(100) {
-            0..=2 => Event::CancelRequested {
-                actor: "ada".to_owned(),
-                reason: None,
-            },
-            3..=8 => Event::Retried,
-            9 => Event::Abandoned,
-            10..=11 => Event::RunSettled { step: any },
-            12..=13 => Event::RunReturned {
-                step: any,
-                end: self.end(number),
-            },
-            14..=15 => Event::UndoReturned {
-                step: any,
-                end: self.end(number),
-            },
-            16 => Event::PivotPassed { step: any },
-            17..=19 => Event::TakenOver {
-                calling: self.percent(80),
-            },
-            20..=34 if !pivots.is_empty() => Event::PivotPassed { step: pivots[0] },
-            _ => match (self.pick(&running), self.pick(&undoing)) {
-                (Some(&step), _) if saga.turning.is_some() && self.percent(50) => Event::RunSettled { step },
-                (Some(&step), None) => Event::RunReturned {
-                    step,
-                    end: self.end(number),
-                },
-                (None, Some(&step)) => Event::UndoReturned {
-                    step,
-                    end: self.end(number),
-                },
-                (Some(&running), Some(&undoing)) => {
-                    let end = self.end(number);
-                    if self.percent(50) {
-                        Event::RunReturned { step: running, end }
-                    } else {
-                        Event::UndoReturned { step: undoing, end }
-                    }
-                }
-                (None, None) => Event::Retried,
-            },
-        }
-    }
-
-    /// `number` makes each output and each saved state another one.
-    fn end(&mut self, number: u64) -> CallEnd {
-        let failure = || Failure::new("broken", "it broke");
-        let outcome = match self.below(100) {
-            0..=39 => Outcome::Done(Json::of(&number)),
-            40..=61 => Outcome::Again {
-                after_ms: self.below(3_000),
-                saved: self.percent(70).then(|| Json::of(&number)),
-                progress: None,
-            },
-            62..=76 => Outcome::Transient {
-                failure: failure(),
-                retry_after_ms: self.percent(30).then(|| self.below(5_000)),
-            },
-            77..=82 => Outcome::Permanent(failure()),
-            83..=92 => Outcome::Trap(failure()),
-            _ => Outcome::Timeout,
-        };
-        CallEnd {
-            outcome,
-            starved: self.percent(20),
-        }
     }
 }

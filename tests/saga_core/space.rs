@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use arcadia::saga::{
     CallEnd, CompensatePolicy, ComponentRef, Event, Failure, Hold, Json, MAX_TAKEOVERS, Moment, Outcome,
-    RunEnd, RunPolicy, Saga, StepState, Turning, Verdict, Work,
+    Plan, RunEnd, RunPolicy, Saga, StepState, Turning, Verdict, Work,
 };
 
 use super::plans::component;
@@ -80,8 +80,11 @@ fn other_component() -> ComponentRef {
     }
 }
 
+/// One event in all its flavours: whether it is refused is the same for all of them.
+pub type Flavours = Vec<(Event, Moment)>;
+
 /// Every event, for every step and for one that isn't there; on time, and late where a deadline could matter.
-pub fn every_event(steps: usize) -> Vec<(Event, Moment)> {
+pub fn every_event(steps: usize) -> Vec<Flavours> {
     let asked = || ("ada".to_owned(), None);
     let (actor, reason) = asked();
     let mut timeless = vec![
@@ -95,7 +98,7 @@ pub fn every_event(steps: usize) -> Vec<(Event, Moment)> {
     ];
     let (actor, reason) = asked();
     timeless.push(Event::RollbackRequested { actor, reason });
-    let mut timed = vec![Event::Released { hold: Hold::All }];
+    let mut timed = vec![vec![Event::Released { hold: Hold::All }]];
     for step in 0..=steps {
         timeless.push(Event::RunSettled { step });
         timeless.push(Event::PivotPassed { step });
@@ -104,29 +107,24 @@ pub fn every_event(steps: usize) -> Vec<(Event, Moment)> {
         timeless.push(Event::Repinned {
             steps: vec![(step, other_component())],
         });
-        for end in outcomes() {
-            timed.push(Event::RunReturned {
-                step,
-                end: end.clone(),
-            });
-            timed.push(Event::UndoReturned { step, end });
-        }
+        let ends = || outcomes().into_iter();
+        timed.push(ends().map(|end| Event::RunReturned { step, end }).collect());
+        timed.push(ends().map(|end| Event::UndoReturned { step, end }).collect());
     }
-    let on_time_only = timeless.into_iter().map(|event| (event, on_time()));
-    let both = timed
-        .into_iter()
-        .flat_map(|event| [(event.clone(), on_time()), (event, late())]);
+    let on_time_only = timeless.into_iter().map(|event| vec![(event, on_time())]);
+    let both = timed.into_iter().map(|flavours| {
+        let at = |event: Event| [(event.clone(), on_time()), (event, late())];
+        flavours.into_iter().flat_map(at).collect()
+    });
     on_time_only.chain(both).collect()
 }
 
 /// The same state with everything set aside that the core carries along but never decides by: the age of phases (every
 /// event is tried both on time and late), texts, outputs, saved states and component versions, the age of a pause, poll counts, attempts of `compensate`, and
-/// takeovers between the first and the last that is put up with.
-pub fn canonical(mut saga: Saga) -> Saga {
+/// takeovers between the first and the last that is put up with. `plan` is the one it was accepted with.
+pub fn canonical(mut saga: Saga, plan: &Arc<Plan>) -> Saga {
     saga.revision = 1;
-    for step in &mut Arc::make_mut(&mut saga.plan).steps {
-        step.component = component();
-    }
+    saga.plan = Arc::clone(plan);
     if let Some(pause) = &mut saga.paused {
         pause.since_ms = START_MS;
     }

@@ -25,7 +25,10 @@ pub(super) fn run_returned(
         return Ok(());
     }
     let policy = saga.plan.steps[step].run;
-    let late = elapsed_ms(saga, &work, moment.now_ms) >= policy.total_ms;
+    let left_ms = policy
+        .total_ms
+        .saturating_sub(elapsed_ms(saga, &work, moment.now_ms));
+    let late = left_ms == 0;
     match end.outcome {
         Outcome::Done(output) => {
             saga.steps[step] = StepState::Ran(RunEnd {
@@ -55,7 +58,7 @@ pub(super) fn run_returned(
                 saved,
                 progress,
                 end.starved,
-                policy.total_ms,
+                left_ms,
                 moment,
             ));
         }
@@ -77,14 +80,8 @@ pub(super) fn run_returned(
                 moment.dice,
             )
             .max(retry_after_ms.unwrap_or(0));
-            saga.steps[step] = StepState::Running(retrying(
-                work,
-                failure,
-                wait,
-                end.starved,
-                policy.total_ms,
-                moment,
-            ));
+            saga.steps[step] =
+                StepState::Running(retrying(work, failure, wait, end.starved, left_ms, moment));
         }
         outcome @ (Outcome::Trap(_) | Outcome::Timeout) => {
             let failure = broken(outcome, policy.call_timeout_ms);
@@ -98,8 +95,7 @@ pub(super) fn run_returned(
                     work.attempt,
                     moment.dice,
                 );
-                saga.steps[step] =
-                    StepState::Running(retrying(work, failure, wait, false, policy.total_ms, moment));
+                saga.steps[step] = StepState::Running(retrying(work, failure, wait, false, left_ms, moment));
             }
         }
     }
@@ -133,7 +129,10 @@ pub(super) fn undo_returned(
     refuse_at_rest(saga)?;
     saga.takeovers = 0;
     let policy = saga.plan.steps[step].compensate;
-    let late = elapsed_ms(saga, &work, moment.now_ms) >= policy.total_ms;
+    let left_ms = policy
+        .total_ms
+        .saturating_sub(elapsed_ms(saga, &work, moment.now_ms));
+    let late = left_ms == 0;
     let wait = |attempt| {
         backoff_ms(
             policy.backoff_base_ms,
@@ -155,15 +154,7 @@ pub(super) fn undo_returned(
             saved,
             progress,
         } => {
-            let work = asleep(
-                work,
-                after_ms,
-                saved,
-                progress,
-                end.starved,
-                policy.total_ms,
-                moment,
-            );
+            let work = asleep(work, after_ms, saved, progress, end.starved, left_ms, moment);
             StepState::Undoing { run, work }
         }
         Outcome::Transient { failure, .. } if late => StepState::UndoStuck { run, failure },
@@ -174,7 +165,7 @@ pub(super) fn undo_returned(
             let wait_ms = wait(work.attempt).max(retry_after_ms.unwrap_or(0));
             StepState::Undoing {
                 run,
-                work: retrying(work, failure, wait_ms, end.starved, policy.total_ms, moment),
+                work: retrying(work, failure, wait_ms, end.starved, left_ms, moment),
             }
         }
         outcome @ (Outcome::Trap(_) | Outcome::Timeout) => {
@@ -185,7 +176,7 @@ pub(super) fn undo_returned(
                 let wait_ms = wait(work.attempt);
                 StepState::Undoing {
                     run,
-                    work: retrying(work, failure, wait_ms, false, policy.total_ms, moment),
+                    work: retrying(work, failure, wait_ms, false, left_ms, moment),
                 }
             }
         }
@@ -246,15 +237,10 @@ fn asleep(
     saved: Option<Json>,
     progress: Option<String>,
     starved: bool,
-    total_ms: u64,
+    left_ms: u64,
     moment: Moment,
 ) -> Work {
-    let wake_ms = wake(
-        &work,
-        after_ms.clamp(AGAIN_MIN_MS, AGAIN_MAX_MS),
-        total_ms,
-        moment.now_ms,
-    );
+    let wake_ms = wake(after_ms.clamp(AGAIN_MIN_MS, AGAIN_MAX_MS), left_ms, moment.now_ms);
     let (attempt, polls) = if starved {
         (work.attempt, work.polls)
     } else {
@@ -271,20 +257,13 @@ fn asleep(
     }
 }
 
-fn retrying(
-    work: Work,
-    failure: Failure,
-    wait_ms: u64,
-    starved: bool,
-    total_ms: u64,
-    moment: Moment,
-) -> Work {
+fn retrying(work: Work, failure: Failure, wait_ms: u64, starved: bool, left_ms: u64, moment: Moment) -> Work {
     let attempt = if starved {
         work.attempt
     } else {
         work.attempt.saturating_add(1)
     };
-    let wake_ms = wake(&work, wait_ms, total_ms, moment.now_ms);
+    let wake_ms = wake(wait_ms, left_ms, moment.now_ms);
     Work {
         attempt,
         wake_ms,
@@ -293,10 +272,10 @@ fn retrying(
     }
 }
 
-/// Never later than the end of the phase, so that the last look happens at its end and not a day after.
-fn wake(work: &Work, wait_ms: u64, total_ms: u64, now_ms: i64) -> i64 {
-    let end_ms = work.began_ms.saturating_add_unsigned(total_ms);
-    now_ms.saturating_add_unsigned(wait_ms).min(end_ms).max(now_ms)
+/// Never later than the end of the phase, so that the last look happens at its end and not a day after. `left_ms`: what is left
+/// of the phase, from which a pause takes nothing.
+fn wake(wait_ms: u64, left_ms: u64, now_ms: i64) -> i64 {
+    now_ms.saturating_add_unsigned(wait_ms.min(left_ms))
 }
 
 fn overdue(phase: &str, total_ms: u64) -> Failure {

@@ -68,6 +68,8 @@ pub(super) fn skip(saga: &mut Saga, step: StepIndex) -> Result<(), IllegalEvent>
         | StepState::UndoSkipped { .. }
         | StepState::Undone { .. } => return Err(IllegalEvent::NotStuck),
     };
+    // What comes now is other code: it is not to be taken for the killer at its first dead host.
+    saga.takeovers = 0;
     Ok(())
 }
 
