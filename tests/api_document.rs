@@ -24,6 +24,7 @@ const OPERATIONS: &str = "
     GET /v1/inventory/resources
     GET /v1/inventory/resources/{id}
     GET /v1/inventory/resources/{id}/provisioned
+    GET /v1/pauses
     GET /v1/sagas
     GET /v1/sagas/{id}
     GET /v1/sagas/{id}/context
@@ -43,11 +44,15 @@ const OPERATIONS: &str = "
     POST /v1/droplets/{provider_id}/snapshots
     POST /v1/sagas
     POST /v1/sagas/batch
+    POST /v1/sagas/pause
     POST /v1/sagas/repin
+    POST /v1/sagas/resume
     POST /v1/sagas/retry
     POST /v1/sagas/{id}/abandon
     POST /v1/sagas/{id}/cancel
+    POST /v1/sagas/{id}/pause
     POST /v1/sagas/{id}/repin
+    POST /v1/sagas/{id}/resume
     POST /v1/sagas/{id}/retry
     POST /v1/sagas/{id}/rollback
     POST /v1/sagas/{id}/skip

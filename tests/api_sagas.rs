@@ -321,3 +321,63 @@ async fn a_saga_past_its_pivot_is_not_cancelled() {
         true
     );
 }
+
+#[tokio::test]
+async fn a_pause_of_a_saga_is_shown_and_lifted() {
+    let api = Api::start().await;
+    let body = json!({ "kind": "test", "steps": [{ "name": "one", "component": "noop" }], "paused": true });
+    let started = api.post("/v1/sagas", body).await;
+    assert_eq!(started.status, 202, "{started:?}");
+    let path = started.header("location").unwrap();
+    let saga = api.get(path).await.body;
+    assert_eq!(
+        (&saga["status"], &saga["paused"]["by"]),
+        (&json!("running"), &json!(["saga"]))
+    );
+    let paused = api.post(&format!("{path}/pause"), json!({})).await;
+    assert_eq!(paused.body["revision"], saga["revision"], "twice is once");
+    let resumed = api
+        .post(&format!("{path}/resume"), json!({ "reason": "now" }))
+        .await;
+    assert_eq!((resumed.status, &resumed.body["paused"]), (200, &Value::Null));
+    let ended = answer(api.request(Method::GET, path).header("prefer", "wait=30")).await;
+    let late = api.post(&format!("{path}/pause"), json!({})).await;
+    assert_eq!(
+        (late.status, late.body["code"].as_str()),
+        (409, Some("already-ended")),
+        "{ended:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_pause_of_a_definition_or_of_everything_is_listed_while_it_is_in_force() {
+    let api = Api::start().await;
+    let unknown = api.post("/v1/sagas/pause", json!({ "definition": "nope" })).await;
+    assert_eq!(
+        (unknown.status, unknown.body["code"].as_str()),
+        (404, Some("unknown-definition"))
+    );
+    let reason = json!({ "definition": "provision_droplet", "reason": "quota" });
+    let first = api.post("/v1/sagas/pause", reason).await;
+    assert_eq!(first.body["pause"]["name"], "provision_droplet", "{first:?}");
+    api.post("/v1/sagas/pause", json!({})).await;
+    let listed = api.get("/v1/pauses").await;
+    let told: Vec<(&str, Option<&str>)> = listed.body["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|item| (item["target"].as_str().unwrap(), item["reason"].as_str()))
+        .collect();
+    assert_eq!(told, [("all", None), ("definition", Some("quota"))]);
+    let lifted = api.post("/v1/sagas/resume", json!({})).await;
+    assert_eq!(lifted.body["pause"]["target"], "all");
+    let again = api.post("/v1/sagas/resume", json!({})).await;
+    assert_eq!((again.status, &again.body["pause"]), (200, &Value::Null));
+    assert_eq!(
+        api.get("/v1/pauses").await.body["items"]
+            .as_array()
+            .unwrap()
+            .len(),
+        1
+    );
+}

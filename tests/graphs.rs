@@ -61,6 +61,7 @@ async fn three_droplets(stand: &Stand, params: &[(&str, Value)]) -> SagaId {
         },
         inputs: Json::of(&inputs),
         params: serde_json::from_value(json!(laid)).unwrap(),
+        paused: false,
         deployment_id: None,
         triggered_by: "tester".to_owned(),
         actor: "tester".to_owned(),

@@ -33,6 +33,7 @@ mod faults;
 mod graphs;
 mod live;
 mod loopback;
+mod pauses;
 mod rate_budget;
 mod saga_core;
 mod service_identity;

@@ -56,6 +56,7 @@ async fn a_hundred_and_thirty_droplets_at_once_complete_within_the_providers_rat
                 ),
             ]
             .into(),
+            paused: false,
             deployment_id: None,
             triggered_by: "test".to_owned(),
             actor: "test".to_owned(),

@@ -99,6 +99,7 @@ impl Ground {
             plan,
             inputs: Json::of(&inputs),
             params,
+            paused: false,
             deployment_id: None,
             triggered_by: "test".to_owned(),
             actor: "test".to_owned(),

@@ -5,6 +5,7 @@ mod contract;
 mod differential;
 mod fixture;
 mod generator;
+mod holds;
 mod inventory;
 mod journal;
 mod live;

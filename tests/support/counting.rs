@@ -12,10 +12,10 @@ use std::{
 use arcadia::{
     saga::{IntentId, JournalRecord, Json, Phase, Plan, ResourceKey, SagaId, StepIndex},
     store::{
-        AddToken, Applied, Change, ChannelRow, ComponentRow, DefinitionRow, EventRow, FindingRow, HostId,
-        LoadedSaga, LogRow, NewComponent, NewLog, NewToken, Page, ProvisionedRow, PutComponent,
-        ResourceFilter, ResourceRow, RevokeToken, SagaFilter, SagaRow, SetStatus, SqliteStore, StepRow,
-        Store, StoreError, Takeover, TokenMark, TokenRow,
+        AddToken, Applied, Change, ChannelRow, ComponentRow, DefinitionRow, EventRow, FindingRow, HoldRow,
+        HoldTarget, HostId, LoadedSaga, LogRow, NewComponent, NewLog, NewToken, Page, ProvisionedRow,
+        PutComponent, ResourceFilter, ResourceRow, RevokeToken, SagaFilter, SagaRow, SetStatus, SqliteStore,
+        StepRow, Store, StoreError, Takeover, TokenMark, TokenRow,
     },
 };
 use async_trait::async_trait;
@@ -65,6 +65,31 @@ impl Store for Counting {
 
     async fn due(&self, host: HostId, until_ms: i64, limit: u32) -> Result<Vec<(SagaId, i64)>, StoreError> {
         self.inner.due(host, until_ms, limit).await
+    }
+
+    async fn holds(&self) -> Result<Vec<HoldRow>, StoreError> {
+        self.inner.holds().await
+    }
+
+    async fn put_hold(&self, hold: HoldRow) -> Result<HoldRow, StoreError> {
+        self.inner.put_hold(hold).await
+    }
+
+    async fn remove_hold(&self, target: &HoldTarget) -> Result<bool, StoreError> {
+        self.inner.remove_hold(target).await
+    }
+
+    async fn open_sagas(
+        &self,
+        definition: Option<&str>,
+        after: Option<SagaId>,
+        limit: u32,
+    ) -> Result<Vec<SagaId>, StoreError> {
+        self.inner.open_sagas(definition, after, limit).await
+    }
+
+    async fn paused_sagas(&self, after: Option<SagaId>, limit: u32) -> Result<Vec<SagaId>, StoreError> {
+        self.inner.paused_sagas(after, limit).await
     }
 
     async fn load(&self, saga: SagaId) -> Result<Option<LoadedSaga>, StoreError> {

@@ -17,6 +17,7 @@ pub(super) fn request_hash(request: &StartSaga) -> String {
         "plan": plan,
         "inputs": request.inputs.to_value(),
         "params": request.params,
+        "paused": request.paused,
         "deployment_id": request.deployment_id,
         "triggered_by": request.triggered_by,
     });
@@ -72,6 +73,7 @@ mod tests {
             },
             inputs: Json::parse(inputs).unwrap(),
             params: BTreeMap::new(),
+            paused: false,
             deployment_id: None,
             triggered_by: "admin".to_owned(),
             actor: "admin".to_owned(),

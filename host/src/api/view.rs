@@ -3,17 +3,19 @@
 use super::{
     dto::{
         Channel, ComponentSummary, DefinitionSummary, DefinitionVersion, Event, Finding, FindingResource,
-        LogField, LogLine, PhaseResult, Provisioned, RequestState, Resource, ResourceSummary, Saga,
-        SagaLinks, SagaRequest, SagaStep, SagaSummary, Time, Turned,
+        HoldInForce, HoldKind, LogField, LogLine, Paused, PhaseResult, Provisioned, RequestState, Resource,
+        ResourceSummary, Saga, SagaLinks, SagaRequest, SagaStep, SagaSummary, Time, Turned,
     },
     problem::Problem,
 };
 use crate::{
     engine::{
-        ChannelRow, ComponentRow, DefinitionRow, EventRow, FindingRow, LogRow, ProvisionedRow, ResourceRow,
-        SagaRow, StepRow,
+        ChannelRow, ComponentRow, DefinitionRow, EventRow, FindingRow, HoldRow, HoldTarget, LogRow,
+        ProvisionedRow, ResourceRow, SagaRow, StepRow,
     },
-    saga::{DefinitionRef, JournalRecord, Json, Phase, Plan, RecordState, SagaId, StepIndex, Turning},
+    saga::{
+        DefinitionRef, Hold, JournalRecord, Json, Pause, Phase, Plan, RecordState, SagaId, StepIndex, Turning,
+    },
 };
 
 fn time(ms: Option<i64>) -> Option<Time> {
@@ -37,6 +39,7 @@ pub(super) fn saga_summary(row: SagaRow) -> SagaSummary {
         definition: definition_version(row.definition),
         status: row.status,
         cancel_requested: row.cancel_requested,
+        paused: row.paused.is_some(),
         deployment_id: row.deployment_id,
         triggered_by: row.triggered_by,
         steps_done: row.steps_done,
@@ -53,6 +56,10 @@ pub(super) fn saga(row: SagaRow, plan: Option<&Plan>) -> Result<Saga, Problem> {
         None => None,
         Some(turning) => Some(turned(row.id, turning, plan)?),
     };
+    let paused = match &row.paused {
+        None => None,
+        Some(pause) => Some(paused(row.id, pause)?),
+    };
     Ok(Saga {
         id: row.id,
         kind: row.kind,
@@ -61,6 +68,7 @@ pub(super) fn saga(row: SagaRow, plan: Option<&Plan>) -> Result<Saga, Problem> {
         cancel_requested: row.cancel_requested,
         pivot_passed: row.pivot_passed,
         turning,
+        paused,
         deployment_id: row.deployment_id,
         triggered_by: row.triggered_by,
         inputs: row.inputs,
@@ -89,6 +97,38 @@ fn turned(saga: SagaId, turning: &Json, plan: Option<&Plan>) -> Result<Turned, P
         Turning::Cancel { actor, reason } => Turned::Cancel { actor, reason },
         Turning::Rollback { actor, reason } => Turned::Rollback { actor, reason },
     })
+}
+
+fn paused(saga: SagaId, pause: &Json) -> Result<Paused, Problem> {
+    let pause: Pause = serde_json::from_str(pause.as_str()).map_err(|error| {
+        tracing::error!(%saga, %error, "the pause of a saga is not readable");
+        Problem::internal()
+    })?;
+    let by = |hold| match hold {
+        Hold::Saga => "saga".to_owned(),
+        Hold::Definition => "definition".to_owned(),
+        Hold::All => "all".to_owned(),
+        Hold::Service(name) => format!("service:{name}"),
+    };
+    Ok(Paused {
+        since: Time::from_ms(pause.since_ms),
+        by: pause.holds.into_iter().map(by).collect(),
+    })
+}
+
+pub(super) fn hold(row: HoldRow) -> HoldInForce {
+    let (target, name) = match row.target {
+        HoldTarget::All => (HoldKind::All, None),
+        HoldTarget::Definition(name) => (HoldKind::Definition, Some(name)),
+        HoldTarget::Service(name) => (HoldKind::Service, Some(name)),
+    };
+    HoldInForce {
+        target,
+        name,
+        by: row.by,
+        reason: row.reason,
+        since: Time::from_ms(row.since_ms),
+    }
 }
 
 /// Every step of the plan, with the phases that have begun.

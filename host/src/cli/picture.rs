@@ -80,10 +80,21 @@ impl Picture {
                 "saga {id} was abandoned\n  next: `arcadia findings --saga {id}` names what it may have left behind",
                 id = saga.id
             ),
-            Status::Running | Status::Compensating => {
-                format!("saga {} is {}", saga.id, saga.status.as_str())
-            }
+            Status::Running | Status::Compensating => match self.paused() {
+                Some(paused) => format!(
+                    "saga {id} is {} and paused {paused}\n  next: `arcadia saga pauses`, `arcadia saga resume {id}`",
+                    saga.status.as_str(),
+                    id = saga.id,
+                ),
+                None => format!("saga {} is {}", saga.id, saga.status.as_str()),
+            },
         }
+    }
+
+    /// What holds it, since when.
+    pub fn paused(&self) -> Option<String> {
+        let paused = self.saga.paused.as_ref()?;
+        Some(format!("since {}, by: {}", paused.since, paused.by.join(", ")))
     }
 
     fn why(&self) -> String {

@@ -220,6 +220,7 @@ impl Engine {
 
     /// Carries out what the saga wants: starts what is due, sets timers for what isn't, ends what is no longer wanted.
     pub(super) async fn pump(self: &Arc<Self>, live: &mut Live) -> Result<(), AdvanceError> {
+        self.follow_holds(live).await?;
         loop {
             let mut settled = None;
             let now_ms = self.store.now_ms();

@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 
 use super::request::Asked;
 use crate::{
-    saga::{Event, Json, Phase, RunEnd, Saga, StepIndex, StepState, Verdict, Work},
+    saga::{Event, Hold, Json, Phase, RunEnd, Saga, StepIndex, StepState, Verdict, Work},
     store::{HOST, NewEvent},
 };
 
@@ -30,6 +30,17 @@ pub fn accepted(actor: &str) -> NewEvent {
         step: None,
         phase: None,
         detail: Json::of(&json!({})),
+    }
+}
+
+/// A saga that is held from its start.
+pub fn paused(hold: &Hold, asked: &Asked) -> NewEvent {
+    NewEvent {
+        kind: "paused",
+        actor: asked.actor.clone(),
+        step: None,
+        phase: None,
+        detail: Json::of(&json!({ "hold": hold, "reason": asked.reason })),
     }
 }
 

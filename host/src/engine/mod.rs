@@ -5,6 +5,7 @@
 //! | `request` | what people ask, and what they are told |
 //! | `start`, `verbs` | accepting a saga; what operators ask of one; waiting for a change |
 //! | `repin`, `retry_all` | another version of a component for sagas in flight; beginning many stuck ones anew |
+//! | `holds` | pausing everything, a definition, a service |
 //! | `drive` | every event of a saga, and what its state then wants |
 //! | `call` | one call of a step, from its pinned component to what it brought |
 //! | `journal` | intents and answers of a call, made durable |
@@ -29,6 +30,7 @@ pub mod catalog;
 mod drive;
 mod findings;
 mod history;
+mod holds;
 mod journal;
 mod live;
 mod logs;
@@ -55,10 +57,11 @@ use tokio::{sync::Semaphore, task::JoinHandle};
 use uuid::Uuid;
 
 pub use crate::store::{
-    ChannelRow, ComponentRow, ComponentStatus, Cursor, DefinitionRow, EventRow, FindingRow, Idempotency,
-    LogRow, Page, ProvisionedRow, ResourceFilter, ResourceRow, SagaFilter, SagaRow, Scope, StepRow, Store,
-    StoreError, TokenRow,
+    ChannelRow, ComponentRow, ComponentStatus, Cursor, DefinitionRow, EventRow, FindingRow, HoldRow,
+    HoldTarget, Idempotency, LogRow, Page, ProvisionedRow, ResourceFilter, ResourceRow, SagaFilter, SagaRow,
+    Scope, StepRow, Store, StoreError, TokenRow,
 };
+pub use holds::HoldChange;
 pub use news::{NEWS, SagaNews};
 pub use repin::{MAX_REPINNED, Repin, RepinProblem, Repinned, RepinnedAll, RepinnedStep};
 pub use request::{Asked, PlanSource, Problem, StartError, StartSaga, Started, Verb, VerbError};
@@ -95,6 +98,7 @@ pub struct Engine {
     calls: Arc<calls::Calls>,
     watchers: watch::Watchers,
     logs: logs::Logs,
+    holds: holds::Holds,
     waking: Arc<Semaphore>,
     draining: AtomicBool,
     tasks: std::sync::Mutex<Vec<JoinHandle<()>>>,
@@ -104,6 +108,7 @@ impl Engine {
     /// Takes over every saga that has not ended, and lets them go on.
     pub async fn start(options: EngineOptions) -> Result<Arc<Engine>, StoreError> {
         let host = HostId(Uuid::now_v7());
+        let holds = holds::Holds::load(options.store.as_ref()).await?;
         let takeover = options.store.open_host(host).await?;
         let (writer, writing) = writer::Writer::start(options.store.clone());
         let (logs, saying) = logs::Logs::start(options.store.clone());
@@ -119,6 +124,7 @@ impl Engine {
             calls: Arc::default(),
             watchers: watch::Watchers::default(),
             logs,
+            holds,
             waking: Arc::new(Semaphore::new(WAKING)),
             draining: AtomicBool::new(false),
             tasks: std::sync::Mutex::new(vec![writing, saying]),
@@ -167,10 +173,16 @@ impl Engine {
         };
         let timing = tokio::spawn(self.timers.clone().run(self.store.clone(), self.host, wake));
         let beating = tokio::spawn(self.calls.clone().beat(self.store.clone(), self.host));
+        let engine = self.clone();
+        let following = tokio::spawn(async move {
+            if let Err(error) = engine.follow_all_holds().await {
+                tracing::warn!(%error, "not every saga follows the pauses yet; each does when it is due");
+            }
+        });
         self.tasks
             .lock()
             .expect("no code panics under this lock")
-            .extend([timing, beating]);
+            .extend([timing, beating, following]);
     }
 
     /// For reading.

@@ -16,6 +16,8 @@ pub struct StartSaga {
     pub inputs: Json,
     /// By step name, laid over the definition's parameters key by key.
     pub params: BTreeMap<String, serde_json::Map<String, serde_json::Value>>,
+    /// Accepted, and held until it is resumed.
+    pub paused: bool,
     pub deployment_id: Option<String>,
     /// What the one who asks says it is for or by; stands in the saga.
     pub triggered_by: String,
@@ -95,6 +97,8 @@ pub enum VerbError {
 pub enum Verb {
     Cancel,
     Rollback,
+    Pause,
+    Resume,
     Retry,
     /// Let the saga go on without this step, which is stuck.
     Skip {

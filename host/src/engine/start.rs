@@ -1,14 +1,14 @@
 //! Accepting a saga: 202 is said only when it is durable.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::sync::Arc;
 
 use super::{
     Engine, history,
     live::Live,
-    request::{StartError, StartSaga, Started},
+    request::{Asked, StartError, StartSaga, Started},
 };
 use crate::{
-    saga::{Saga, SagaId},
+    saga::{Hold, Saga, SagaId},
     store::{Accept, Applied, Change, Fence, Header, StoreError},
 };
 
@@ -30,7 +30,18 @@ impl Engine {
             .resolve(&request.plan, &request.params, &request.inputs)?;
         let now_ms = self.store.now_ms();
         let id = SagaId(uuid::Uuid::now_v7());
-        let saga = Arc::new(Saga::accept(id, resolved.plan.clone(), BTreeSet::new(), now_ms));
+        let mut holds = self.holds_on(&resolved.plan);
+        if request.paused {
+            let asked = Asked {
+                actor: request.actor.clone(),
+                reason: None,
+            };
+            holds.insert(Hold::Saga, asked);
+        }
+        let mut events = vec![history::accepted(&request.actor)];
+        events.extend(holds.iter().map(|(hold, asked)| history::paused(hold, asked)));
+        let holds = holds.into_keys().collect();
+        let saga = Arc::new(Saga::accept(id, resolved.plan.clone(), holds, now_ms));
         let header = Header {
             deployment_id: request.deployment_id,
             triggered_by: request.triggered_by,
@@ -47,7 +58,7 @@ impl Engine {
             header: header.clone(),
             fence,
             idempotency: request.idempotency.clone(),
-            events: vec![history::accepted(&request.actor)],
+            events,
         };
         let engine = self.clone();
         // A task of its own: a client that goes away must not stop what was accepted.

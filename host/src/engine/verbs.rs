@@ -12,7 +12,7 @@ use super::{
     watch::Standing,
 };
 use crate::{
-    saga::{self, Event, Moment, Saga, SagaId, StepIndex},
+    saga::{self, Event, Hold, Moment, Saga, SagaId, StepIndex},
     store::{SagaRow, StoreError},
 };
 
@@ -141,6 +141,8 @@ fn event_of(saga: &Saga, verb: Verb, asked: &Asked) -> Result<Event, VerbError> 
     Ok(match verb {
         Verb::Cancel => Event::CancelRequested { actor, reason },
         Verb::Rollback => Event::RollbackRequested { actor, reason },
+        Verb::Pause => Event::Held { hold: Hold::Saga },
+        Verb::Resume => Event::Released { hold: Hold::Saga },
         Verb::Retry => Event::Retried,
         Verb::Skip { step } => Event::Skipped {
             step: step_named(saga, &step)?,

@@ -23,6 +23,7 @@ mod catalog;
 mod change;
 mod check;
 mod clock;
+mod holds;
 mod inventory;
 mod memory;
 mod rows;
@@ -40,6 +41,7 @@ pub use change::{
     Accept, Advance, Applied, Change, Checkpoint, Fence, HostId, Idempotency, NewEvent, NewFinding,
     RecordIntent, SagaFindings,
 };
+pub use holds::{HoldRow, HoldTarget};
 pub use memory::MemoryStore;
 pub use sqlite::SqliteStore;
 pub use tokens::{ADMIN, AddToken, HOST, NewToken, Revocation, RevokeToken, Scope, TokenMark, TokenRow};
@@ -94,6 +96,26 @@ pub trait Store: Send + Sync + 'static {
 
     /// Sagas of this host with work whose wake time is at most `until_ms`, soonest first: `(saga, wake time)`, at most `limit`.
     async fn due(&self, host: HostId, until_ms: i64, limit: u32) -> Result<Vec<(SagaId, i64)>, StoreError>;
+
+    /// What is paused beyond single sagas.
+    async fn holds(&self) -> Result<Vec<HoldRow>, StoreError>;
+
+    /// Adds a row, durably, unless there is one for its target; answers the one in force.
+    async fn put_hold(&self, hold: HoldRow) -> Result<HoldRow, StoreError>;
+
+    /// False: there was none.
+    async fn remove_hold(&self, target: &HoldTarget) -> Result<bool, StoreError>;
+
+    /// Sagas that have not ended, by id, after `after`; `definition`: only of this one.
+    async fn open_sagas(
+        &self,
+        definition: Option<&str>,
+        after: Option<SagaId>,
+        limit: u32,
+    ) -> Result<Vec<SagaId>, StoreError>;
+
+    /// Sagas that have not ended and that something holds, by id, after `after`.
+    async fn paused_sagas(&self, after: Option<SagaId>, limit: u32) -> Result<Vec<SagaId>, StoreError>;
 
     // --- one saga ---------------------------------------------------------------------------------------------------
 

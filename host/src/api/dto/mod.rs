@@ -12,6 +12,7 @@ mod inventory;
 mod live;
 mod operate;
 mod page;
+mod pause;
 mod problem;
 mod saga;
 mod schema;
@@ -31,10 +32,11 @@ pub use operate::{
     SagaRepinned, SagaRetried, StuckStep,
 };
 pub use page::Page;
+pub use pause::{HoldInForce, HoldKind, PauseMany, PausedMany, Pauses};
 pub use problem::{FieldError, ProblemDocument};
 pub use saga::{
-    ContextEntry, DefinitionVersion, Event, Reason, Saga, SagaLinks, SagaSummary, SkipStep, StartSaga,
-    Started, Turned,
+    ContextEntry, DefinitionVersion, Event, Paused, Reason, Saga, SagaLinks, SagaSummary, SkipStep,
+    StartSaga, Started, Turned,
 };
 pub use step::{Channel, MoveChannel, PhaseResult, SagaStep, Step, StepVersion};
 pub use time::Time;

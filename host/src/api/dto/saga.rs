@@ -33,6 +33,9 @@ pub struct StartSaga {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schema(value_type = BTreeMap<String, Object>)]
     pub params: BTreeMap<String, serde_json::Map<String, serde_json::Value>>,
+    /// Accept it, and begin only once it is resumed. Default: false.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub paused: bool,
     /// Yours, for filtering. At most 255 characters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deployment_id: Option<String>,
@@ -90,6 +93,8 @@ pub struct SagaSummary {
     #[schema(schema_with = schema::status)]
     pub status: Status,
     pub cancel_requested: bool,
+    /// Nothing of it begins for now.
+    pub paused: bool,
     pub deployment_id: Option<String>,
     pub triggered_by: String,
     /// Steps that are done while it goes forward, undone while it goes back.
@@ -118,6 +123,8 @@ pub struct Saga {
     pub pivot_passed: bool,
     /// Why it goes back, or went back.
     pub turning: Option<Turned>,
+    /// Null while nothing holds it.
+    pub paused: Option<Paused>,
     pub deployment_id: Option<String>,
     pub triggered_by: String,
     #[schema(value_type = Object)]
@@ -132,6 +139,16 @@ pub struct Saga {
     pub updated_at: Time,
     pub ended_at: Option<Time>,
     pub links: SagaLinks,
+}
+
+/// Nothing of the saga begins, and no deadline comes nearer, until the last of these is lifted. Calls in progress come to
+/// their end.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Paused {
+    pub since: Time,
+    /// What holds it: `saga` (it was paused itself), `definition`, `all`, or `service:<name>`.
+    #[schema(example = json!(["saga"]))]
+    pub by: Vec<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]

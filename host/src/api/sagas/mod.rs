@@ -4,6 +4,7 @@ mod batch;
 mod details;
 mod doings;
 mod list;
+mod pauses;
 mod repin;
 mod retry_all;
 mod show;
@@ -28,6 +29,11 @@ pub(super) fn routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(doings::list_requests))
         .routes(routes!(verbs::cancel_saga))
         .routes(routes!(verbs::rollback_saga))
+        .routes(routes!(pauses::pause_saga))
+        .routes(routes!(pauses::resume_saga))
+        .routes(routes!(pauses::pause_sagas))
+        .routes(routes!(pauses::resume_sagas))
+        .routes(routes!(pauses::list_pauses))
         .routes(routes!(verbs::retry_saga))
         .routes(routes!(verbs::skip_step))
         .routes(routes!(repin::repin_saga))

@@ -31,6 +31,7 @@ pub(in crate::api) struct Request {
     pub plan: PlanSource,
     pub inputs: Map<String, Value>,
     pub params: BTreeMap<String, Map<String, Value>>,
+    pub paused: bool,
     pub deployment_id: Option<String>,
     pub triggered_by: Option<String>,
     /// Where the engine's pointers into `inputs` lead in the body as it was sent.
@@ -75,6 +76,7 @@ pub(super) fn request_of(body: dto::StartSaga) -> Result<Request, Problem> {
         plan: plan_source(body.definition, body.kind, body.steps)?,
         inputs: body.inputs.unwrap_or_default(),
         params: body.params,
+        paused: body.paused,
         deployment_id: body.deployment_id,
         triggered_by: body.triggered_by,
         inputs_at: "/inputs",
@@ -178,6 +180,7 @@ fn to_engine(request: Request, actor: &Actor, key: Option<String>) -> Result<eng
         plan: request.plan,
         inputs: Json::of(&request.inputs),
         params: request.params,
+        paused: request.paused,
         deployment_id,
         triggered_by: triggered_by.unwrap_or_else(|| actor.0.clone()),
         actor: actor.0.clone(),

@@ -151,7 +151,7 @@ pub(super) async fn abandon_saga(
     ask(&state, actor, saga, Verb::Abandon, Some(reason)).await
 }
 
-async fn ask(
+pub(super) async fn ask(
     state: &ApiState,
     actor: Actor,
     saga: SagaId,

@@ -89,6 +89,7 @@ fn row(saga: &SagaSummary, now_ms: i64) -> Vec<String> {
         .as_ref()
         .map(|definition| format!("{} v{}", definition.name, definition.version));
     let status = match (saga.status.as_str(), saga.cancel_requested) {
+        (status, _) if saga.paused => format!("{status} (paused)"),
         (status, true) if !saga.status.is_final() => format!("{status} (cancelling)"),
         (status, _) => status.to_owned(),
     };

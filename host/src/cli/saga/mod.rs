@@ -2,6 +2,7 @@
 
 mod doings;
 mod list;
+mod pause;
 mod repin;
 mod retry;
 mod show;
@@ -56,6 +57,17 @@ pub enum SagaCommand {
     /// Take back a saga that has completed: every step is undone
     #[command(after_help = "Example:\n  arcadia saga rollback ID --reason 'ordered twice' --watch")]
     Rollback(verb::Operate),
+    /// Hold one saga, all of a definition, or everything: nothing begins, and no deadline comes nearer
+    #[command(
+        after_help = "Examples:\n  arcadia saga pause ID --reason 'waiting for a quota'\n  arcadia saga pause --definition provision_droplet\n  arcadia saga pause --all"
+    )]
+    Pause(pause::Pause),
+    /// Let go on what was paused
+    #[command(after_help = "Examples:\n  arcadia saga resume ID\n  arcadia saga resume --all")]
+    Resume(pause::Pause),
+    /// List what is paused as a whole
+    #[command(after_help = "Example:\n  arcadia saga pauses")]
+    Pauses,
     /// Try again what a saga that needs attention is stuck at
     #[command(
         after_help = "Examples:\n  arcadia saga retry ID --reason 'the token is valid again' --watch\n  arcadia saga retry --all --code connect --reason 'the provider is back'"
@@ -142,6 +154,9 @@ impl SagaCommand {
             SagaCommand::Skip(skip) => skip.run(&client, json).await,
             SagaCommand::Retry(retry) => retry.run(&client, json).await,
             SagaCommand::Repin(repin) => repin.run(&client, json).await,
+            SagaCommand::Pause(pause) => pause.run(&client, "pause", json).await,
+            SagaCommand::Resume(pause) => pause.run(&client, "resume", json).await,
+            SagaCommand::Pauses => pause::list(&client, json).await,
             SagaCommand::Abandon(ask) => ask.run(&client, "abandon", json).await,
         }
     }

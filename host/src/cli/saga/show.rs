@@ -35,6 +35,7 @@ pub async fn run(client: &Client, id: SagaId, json: bool) -> Result<Exit, CliErr
         ("kind", saga.kind.as_str().to_owned()),
         ("definition", or_dash(definition)),
         ("status", saga.status.as_str().to_owned()),
+        ("paused", or_dash(picture.paused())),
         ("deployment", or_dash(saga.deployment_id.as_ref())),
         ("triggered by", saga.triggered_by.clone()),
         ("created", saga.created_at.to_string()),

@@ -24,6 +24,9 @@ pub struct Start {
     /// Label of a saga with its own steps
     #[arg(long, value_parser = parse_kind, requires = "steps", value_name = "KIND")]
     kind: Option<Kind>,
+    /// Accept it, and begin only after `arcadia saga resume`
+    #[arg(long)]
+    paused: bool,
     #[command(flatten)]
     terms: Terms,
     #[command(flatten)]
@@ -42,6 +45,7 @@ impl Start {
             steps: self.steps.as_deref().map(json_argument::read).transpose()?,
             inputs: Some(json_argument::read_object(&self.inputs)?),
             params: json_argument::params(&self.terms.params)?,
+            paused: self.paused,
             deployment_id: self.terms.deployment_id,
             triggered_by: None,
         };

@@ -54,7 +54,7 @@ use pinned::PinnedCache;
 
 use crate::{
     engine::{PlanSource, Problem, StartError},
-    saga::Json,
+    saga::{Json, Plan},
     step::Runtime,
     store::{DefinitionRow, Store, StoreError},
 };
@@ -152,6 +152,17 @@ impl Catalog {
         tracing::info!(definition = name, version = row.version, actor, "definition put");
         self.reload().await?;
         Ok(row)
+    }
+
+    /// Whether a step of this plan asked for the service when its component came.
+    pub fn may_call(&self, plan: &Plan, service: &str) -> bool {
+        let index = self.index();
+        let asks = |digest: &str| {
+            index
+                .component(digest)
+                .is_some_and(|entry| entry.manifest.grants.iter().any(|grant| grant.service == service))
+        };
+        plan.steps.iter().any(|step| asks(&step.component.digest))
     }
 
     fn index(&self) -> Arc<Index> {

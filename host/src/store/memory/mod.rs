@@ -19,12 +19,14 @@ use uuid::Uuid;
 
 use self::run::Run;
 use super::{
-    AddToken, Applied, Change, ChannelRow, ComponentRow, DefinitionRow, EventRow, FindingRow, HostId,
-    LoadedSaga, LogRow, NewComponent, NewLog, NewToken, Page, ProvisionedRow, PutComponent, ResourceFilter,
-    ResourceRow, RevokeToken, SagaFilter, SagaRow, SetStatus, StepRow, Store, StoreError, Takeover,
-    TokenMark, TokenRow, inventory::Inventory,
+    AddToken, Applied, Change, ChannelRow, ComponentRow, DefinitionRow, EventRow, FindingRow, HoldRow,
+    HoldTarget, HostId, LoadedSaga, LogRow, NewComponent, NewLog, NewToken, Page, ProvisionedRow,
+    PutComponent, ResourceFilter, ResourceRow, RevokeToken, SagaFilter, SagaRow, SetStatus, StepRow, Store,
+    StoreError, Takeover, TokenMark, TokenRow, inventory::Inventory,
 };
-use crate::saga::{IntentId, JournalRecord, Json, Phase, Plan, RecordState, ResourceKey, SagaId, StepIndex};
+use crate::saga::{
+    IntentId, JournalRecord, Json, Phase, Plan, RecordState, ResourceKey, Saga, SagaId, StepIndex,
+};
 
 pub struct MemoryStore {
     now_ms: AtomicI64,
@@ -43,6 +45,8 @@ struct State {
     inventory: Inventory,
     /// What each host was calling by its last heartbeat.
     hosts: BTreeMap<Uuid, BTreeSet<SagaId>>,
+    /// By the target's key.
+    holds: BTreeMap<String, HoldRow>,
     /// Oldest first.
     components: Vec<(ComponentRow, Arc<[u8]>)>,
     channels: BTreeMap<(String, String), ChannelRow>,
@@ -123,6 +127,33 @@ impl Store for MemoryStore {
         due.sort_by_key(|(id, wake_ms)| (*wake_ms, *id));
         due.truncate(limit as usize);
         Ok(due)
+    }
+
+    async fn holds(&self) -> Result<Vec<HoldRow>, StoreError> {
+        Ok(self.state().holds.values().cloned().collect())
+    }
+
+    async fn put_hold(&self, hold: HoldRow) -> Result<HoldRow, StoreError> {
+        let mut state = self.state();
+        Ok(state.holds.entry(hold.target.key()).or_insert(hold).clone())
+    }
+
+    async fn remove_hold(&self, target: &HoldTarget) -> Result<bool, StoreError> {
+        Ok(self.state().holds.remove(&target.key()).is_some())
+    }
+
+    async fn open_sagas(
+        &self,
+        definition: Option<&str>,
+        after: Option<SagaId>,
+        limit: u32,
+    ) -> Result<Vec<SagaId>, StoreError> {
+        Ok(self.state().open_sagas(definition, after, limit, |_| true))
+    }
+
+    async fn paused_sagas(&self, after: Option<SagaId>, limit: u32) -> Result<Vec<SagaId>, StoreError> {
+        let paused = |saga: &Saga| saga.paused.is_some();
+        Ok(self.state().open_sagas(None, after, limit, paused))
     }
 
     async fn load(&self, saga: SagaId) -> Result<Option<LoadedSaga>, StoreError> {

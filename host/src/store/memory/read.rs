@@ -4,7 +4,7 @@ use std::{cmp::Reverse, collections::BTreeSet, sync::Arc};
 
 use super::State;
 use crate::{
-    saga::{IntentId, JournalRecord, Json, RecordState, SagaId},
+    saga::{IntentId, JournalRecord, Json, RecordState, Saga, SagaId},
     store::{
         ComponentRow, DefinitionRow, EventRow, FindingRow, LoadedSaga, LogRow, MAX_LOG_ROWS, NewComponent,
         NewLog, Page, PutComponent, ResourceFilter, ResourceRow, SagaFilter, SagaRow, SetStatus,
@@ -69,6 +69,30 @@ impl State {
         ids.sort();
         ids.truncate(limit as usize);
         ids
+    }
+
+    pub(super) fn open_sagas(
+        &self,
+        definition: Option<&str>,
+        after: Option<SagaId>,
+        limit: u32,
+        matches: impl Fn(&Saga) -> bool,
+    ) -> Vec<SagaId> {
+        let of = |saga: &Saga| {
+            saga.plan
+                .definition
+                .as_ref()
+                .map(|definition| definition.name.clone())
+        };
+        self.runs
+            .values()
+            .map(|run| &run.saga)
+            .filter(|saga| !saga.status.is_final() && after.is_none_or(|after| saga.id > after))
+            .filter(|saga| definition.is_none_or(|name| of(saga).as_deref() == Some(name)))
+            .filter(|saga| matches(saga))
+            .map(|saga| saga.id)
+            .take(usize::try_from(limit).unwrap_or(usize::MAX))
+            .collect()
     }
 
     pub(super) fn sagas(&self, filter: &SagaFilter, page: &Page) -> Vec<SagaRow> {

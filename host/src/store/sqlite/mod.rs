@@ -15,6 +15,7 @@ mod batch;
 mod catalog;
 mod commit;
 mod error;
+mod holds;
 mod hosts;
 mod inventory;
 mod load;
@@ -37,10 +38,10 @@ use uuid::Uuid;
 
 use self::{error::store_error, plans::Plans, writer::Writer};
 use super::{
-    AddToken, Applied, Change, ChannelRow, ComponentRow, DefinitionRow, EventRow, FindingRow, HostId,
-    LoadedSaga, LogRow, NewComponent, NewLog, NewToken, Page, ProvisionedRow, PutComponent, ResourceFilter,
-    ResourceRow, RevokeToken, SagaFilter, SagaRow, SetStatus, StepRow, Store, StoreError, Takeover,
-    TokenMark, TokenRow, clock::Clock,
+    AddToken, Applied, Change, ChannelRow, ComponentRow, DefinitionRow, EventRow, FindingRow, HoldRow,
+    HoldTarget, HostId, LoadedSaga, LogRow, NewComponent, NewLog, NewToken, Page, ProvisionedRow,
+    PutComponent, ResourceFilter, ResourceRow, RevokeToken, SagaFilter, SagaRow, SetStatus, StepRow, Store,
+    StoreError, Takeover, TokenMark, TokenRow, clock::Clock,
 };
 use crate::saga::{IntentId, JournalRecord, Json, Phase, Plan, ResourceKey, SagaId, StepIndex};
 
@@ -109,6 +110,35 @@ impl Store for SqliteStore {
 
     async fn due(&self, host: HostId, until_ms: i64, limit: u32) -> Result<Vec<(SagaId, i64)>, StoreError> {
         hosts::due(&self.readers, host, until_ms, limit).await
+    }
+
+    async fn holds(&self) -> Result<Vec<HoldRow>, StoreError> {
+        holds::holds(&self.readers).await
+    }
+
+    async fn put_hold(&self, hold: HoldRow) -> Result<HoldRow, StoreError> {
+        let mut held = self.writer.hold().await?;
+        let result = holds::put_hold(held.connection(), &hold).await;
+        held.release(result)
+    }
+
+    async fn remove_hold(&self, target: &HoldTarget) -> Result<bool, StoreError> {
+        let mut held = self.writer.hold().await?;
+        let result = holds::remove_hold(held.connection(), target).await;
+        held.release(result)
+    }
+
+    async fn open_sagas(
+        &self,
+        definition: Option<&str>,
+        after: Option<SagaId>,
+        limit: u32,
+    ) -> Result<Vec<SagaId>, StoreError> {
+        holds::open_sagas(&self.readers, definition, after, limit).await
+    }
+
+    async fn paused_sagas(&self, after: Option<SagaId>, limit: u32) -> Result<Vec<SagaId>, StoreError> {
+        holds::paused_sagas(&self.readers, after, limit).await
     }
 
     async fn load(&self, saga: SagaId) -> Result<Option<LoadedSaga>, StoreError> {
