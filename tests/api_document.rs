@@ -33,6 +33,7 @@ const OPERATIONS: &str = "
     GET /v1/sagas/{id}/requests
     GET /v1/sagas/{id}/steps
     GET /v1/sagas/{id}/stream
+    GET /v1/services
     GET /v1/steps
     GET /v1/stream
     GET /v1/tokens
@@ -56,6 +57,8 @@ const OPERATIONS: &str = "
     POST /v1/sagas/{id}/retry
     POST /v1/sagas/{id}/rollback
     POST /v1/sagas/{id}/skip
+    POST /v1/services/{name}/pause
+    POST /v1/services/{name}/resume
     POST /v1/tokens
     PUT /v1/definitions/{name}
     PUT /v1/steps/{name}/channels/{channel}

@@ -465,6 +465,8 @@ fn administration() -> Vec<Refusal> {
         no_body("POST", "/v1/components/x/revoke", 404, "unknown-component", ""),
         approve(json!({ "http": {} }), "/http"),
         approve(json!({ "grants": [] }), "/grants"),
+        no_body("POST", "/v1/services/nobody/pause", 404, "unknown-service", ""),
+        no_body("POST", "/v1/services/nobody/resume", 404, "unknown-service", ""),
         no_body("DELETE", "/v1/tokens/nobody", 404, "unknown-token", ""),
         no_body("DELETE", "/v1/tokens/admin", 409, "last-admin-token", ""),
     ]

@@ -229,6 +229,7 @@ async fn agreeable() -> ServiceConfig {
         name: "test".to_owned(),
         base_url: url,
         credential: None,
+        credential_file: None,
         allow: vec![Grant {
             service: "test".to_owned(),
             methods: vec!["GET".to_owned(), "POST".to_owned()],

@@ -51,6 +51,17 @@ impl Host {
         Host::serve_at("127.0.0.1:0", folder)
     }
 
+    /// With more arguments.
+    pub fn serve_with<const N: usize>(folder: &Path, more: [&str; N]) -> Host {
+        let mut command = arcadia();
+        command
+            .args(["serve", "--listen", "127.0.0.1:0"])
+            .args(more)
+            .arg("--data")
+            .arg(folder);
+        Host::start(command)
+    }
+
     pub fn serve_at(listen: &str, folder: &Path) -> Host {
         let mut command = arcadia();
         command.args(["serve", "--listen", listen, "--data"]).arg(folder);

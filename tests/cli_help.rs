@@ -47,6 +47,10 @@ const COMMANDS: &[&str] = &[
     "inventory list",
     "inventory show",
     "findings",
+    "service",
+    "service list",
+    "service pause",
+    "service resume",
     "token",
     "token create",
     "token list",
@@ -105,7 +109,16 @@ fn every_command_that_does_something_has_an_example() {
 
 #[test]
 fn every_command_stands_in_the_help_of_its_group() {
-    for group in ["", "simulate", "droplet", "saga", "step", "inventory", "token"] {
+    for group in [
+        "",
+        "simulate",
+        "droplet",
+        "saga",
+        "step",
+        "inventory",
+        "service",
+        "token",
+    ] {
         let help = help(group);
         let listed = help
             .lines()

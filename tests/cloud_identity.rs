@@ -128,7 +128,7 @@ async fn an_account_that_may_not_be_read_stops_nothing() {
 }
 
 #[tokio::test]
-async fn a_401_puts_the_account_in_doubt() {
+async fn a_401_closes_the_service_and_puts_the_account_in_doubt() {
     let other = r#"{"account":{"uuid":"user-2","team":null}}"#;
     let upstream = Upstream::start(vec![
         Reply::json(200, ACCOUNT),
@@ -140,6 +140,14 @@ async fn a_401_puts_the_account_in_doubt() {
     let bench = bench(&upstream.url);
     bench.fetch(post("/v2/droplets", "{}")).await.unwrap();
     assert!(bench.fetch(get("/v2/droplets/1")).await.is_err());
+    match bench.fetch(get("/v2/droplets/1")).await {
+        Err(error @ FetchError::Unavailable(_)) => {
+            assert!(error.to_string().contains("is paused"), "{error}")
+        }
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(upstream.arrived().len(), 3, "nothing more is sent");
+    bench.services.resume("digitalocean");
     bench.fetch(post("/v2/droplets", "{}")).await.unwrap();
     let account = |id: &str| Some(format!("{}#{id}", upstream.url));
     assert_eq!(identities(&bench.ledger), [account("team-1"), account("user-2")]);

@@ -121,6 +121,7 @@ async fn a_key_is_free_again_only_when_nothing_happened() {
         let bench = Bench::at(&upstream.url);
         assert_eq!(word(&bench.fetch(create_once("{}")).await), first, "{case}");
         assert_eq!(bench.ledger.words(), [journal], "{case}");
+        bench.services.resume("digitalocean");
         assert_eq!(
             word(&bench.fetch(create_once("{}")).await),
             second,

@@ -198,6 +198,7 @@ async fn reads_end_in_words_of_their_own() {
     );
     assert_eq!(read().await.unwrap().body.len(), MAX_RESPONSE_BYTES);
     assert!(matches!(read().await, Err(FetchError::Unavailable(_))));
+    bench.services.resume("digitalocean");
     assert_eq!(read().await.unwrap().status, 404);
     let impatient = Outgoing {
         timeout_ms: Some(100),

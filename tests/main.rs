@@ -37,6 +37,7 @@ mod pauses;
 mod rate_budget;
 mod saga_core;
 mod service_identity;
+mod service_pauses;
 mod simulator;
 mod simulator_faults;
 mod simulator_holds;

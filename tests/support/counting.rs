@@ -192,6 +192,14 @@ impl Store for Counting {
         self.inner.provisioned(resource_id).await
     }
 
+    async fn put_finding(&self, finding: FindingRow) -> Result<(), StoreError> {
+        self.inner.put_finding(finding).await
+    }
+
+    async fn resolve_finding(&self, id: &str, at_ms: i64) -> Result<(), StoreError> {
+        self.inner.resolve_finding(id, at_ms).await
+    }
+
     async fn findings(
         &self,
         saga: Option<SagaId>,

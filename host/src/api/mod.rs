@@ -5,7 +5,7 @@
 //!
 //! | file | noun |
 //! |---|---|
-//! | `components`, `approval`, `steps`, `definitions`, `sagas`, `droplets`, `inventory`, `findings`, `tokens`, `health` | a group of endpoints |
+//! | `components`, `approval`, `steps`, `definitions`, `sagas`, `droplets`, `inventory`, `findings`, `services`, `tokens`, `health` | a group of endpoints |
 //! | `stream` | following one saga, or all |
 //! | [`dto`] | what travels |
 //! | `view` | rows of the store as they are shown |
@@ -37,6 +37,7 @@ mod problem;
 mod query;
 mod sagas;
 mod server;
+mod services;
 mod state;
 mod steps;
 mod stream;

@@ -54,6 +54,7 @@ table! {
     UnknownDefinition => 404, "unknown-definition", "there is no such definition";
     UnknownDroplet => 404, "unknown-droplet", "there is no such droplet";
     UnknownResource => 404, "unknown-resource", "there is no such resource";
+    UnknownService => 404, "unknown-service", "there is no such service";
     UnknownToken => 404, "unknown-token", "there is no such token";
     MethodNotAllowed => 405, "method-not-allowed", "the method is not for this path";
     BodyTimeout => 408, "body-timeout", "the body took too long";

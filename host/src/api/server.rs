@@ -28,7 +28,7 @@ use super::{
     auth::{self, Door},
     components, definitions, droplets, findings, health, inventory, mapped, openapi,
     problem::{Code, Problem},
-    sagas, steps, stream, tokens,
+    sagas, services, steps, stream, tokens,
 };
 
 /// How long requests in progress may go on once the server ends.
@@ -66,6 +66,7 @@ fn parts() -> (Router<ApiState>, Router<ApiState>, OpenApi) {
         .merge(droplets::routes())
         .merge(inventory::routes())
         .merge(findings::routes())
+        .merge(services::routes())
         .merge(tokens::routes());
     let open = OpenApiRouter::with_openapi(openapi::frame()).merge(health::routes());
     let (closed, closed_document) = closed.split_for_parts();

@@ -18,6 +18,7 @@ mod output;
 mod picture;
 mod saga;
 mod server;
+mod service;
 mod simulate;
 mod step;
 mod stop;
@@ -76,6 +77,9 @@ enum Command {
     /// What needs a person: stuck undos, things left behind
     #[command(after_help = "Examples:\n  arcadia findings\n  arcadia findings --saga ID --json")]
     Findings(finding::Findings),
+    /// What steps may call: list, pause and resume services
+    #[command(subcommand)]
+    Service(service::ServiceCommand),
     /// Who may ask for how much
     #[command(subcommand)]
     Token(token::TokenCommand),
@@ -118,6 +122,7 @@ impl Command {
             Command::Step(command) => command.run(connection).await,
             Command::Inventory(command) => command.run(connection).await,
             Command::Findings(findings) => findings.run(connection).await,
+            Command::Service(command) => command.run(connection).await,
             Command::Token(command) => command.run(connection).await,
         }
     }

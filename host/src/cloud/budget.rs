@@ -167,6 +167,17 @@ impl Budget {
         }
     }
 
+    /// Requests a minute and an hour.
+    pub fn limits(&self) -> (u32, u32) {
+        (self.minute.limit, self.hour.limit)
+    }
+
+    /// What is left of the minute's and the hour's window.
+    pub fn left(&self, now: i64) -> (u32, u32) {
+        let left = |window: Window| window.limit.saturating_sub(self.used(now, window));
+        (left(self.minute), left(self.hour))
+    }
+
     fn expire(&mut self, now: i64) {
         while self
             .ended

@@ -5,6 +5,7 @@
 //! base_url = "https://api.digitalocean.com"
 //! # Where the bearer token comes from. Tokens themselves never stand in this file.
 //! credential_env = "DIGITALOCEAN_TOKEN"        # or: credential_file = "/run/secrets/digitalocean"
+//! # (a file is read again while the service refuses what it held, so that a new token needs no restart)
 //! # At most so many requests in any 61 seconds, and in any 3,610 seconds.
 //! per_minute = 240
 //! per_hour = 4900
@@ -43,6 +44,8 @@ pub struct ServiceConfig {
     pub base_url: String,
     /// Sent as a bearer token; none for a service that needs none.
     pub credential: Option<Secret>,
+    /// Where it came from, when that is a file: read again while the service refuses what it held.
+    pub credential_file: Option<PathBuf>,
     /// The most that any step may be granted. Only grants that name this service count.
     pub allow: Vec<Grant>,
     /// Requests in any 61 seconds, at least 1.
@@ -67,6 +70,7 @@ impl ServiceConfig {
             name: DIGITALOCEAN.to_owned(),
             base_url: DIGITALOCEAN_URL.to_owned(),
             credential,
+            credential_file: None,
             allow: vec![
                 grant(&["GET", "POST", "DELETE"], &["/v2/droplets", "/v2/tags"]),
                 grant(&["GET", "DELETE"], &["/v2/snapshots"]),
@@ -155,6 +159,7 @@ impl Entry {
         name: String,
         variable: impl Fn(&str) -> Option<String>,
     ) -> Result<ServiceConfig, ConfigError> {
+        let credential_file = self.credential_file.clone();
         let credential = match (self.credential_env, self.credential_file) {
             (None, None) => None,
             (Some(_), Some(_)) => return Err(ConfigError::TwoCredentials { service: name }),
@@ -191,6 +196,7 @@ impl Entry {
             name,
             base_url: self.base_url,
             credential,
+            credential_file,
             per_minute: self.per_minute,
             per_hour: self.per_hour,
             identity: self.identity,

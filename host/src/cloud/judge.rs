@@ -11,6 +11,8 @@ use crate::saga::{AnswerVerdict, RecordedResponse};
 
 pub(super) const UNAUTHORIZED: &str = "the service refuses the host's credential (401)";
 
+pub(super) const FORBIDDEN: &str = "the service refuses everything that the host's credential asks (403)";
+
 /// The journal's verdict and the guest's result.
 pub(super) fn judge(once: Option<&Once>, ending: Ending) -> (AnswerVerdict, Result<Response, FetchError>) {
     let too_large = FetchError::ResponseTooLarge(MAX_RESPONSE_BYTES as u64);

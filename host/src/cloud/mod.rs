@@ -3,9 +3,10 @@
 //! | file | noun |
 //! |---|---|
 //! | `services` | the configured services, and `fetch` |
-//! | `config`, `secret` | what the operator says about them; a credential in memory |
+//! | `config`, `secret`, `credential` | what the operator says about them; a credential in memory, and the one in use |
 //! | `request`, `journal` | the words: what a step asks for; the journal as the exchange sees it |
 //! | `identity`, `probe` | whose account a service reaches; how that is read |
+//! | `gate` | whether it may be used now: a 401 closes it |
 //! | `policy` | which requests have a legal shape and are granted |
 //! | `read`, `write` | the two ways through: shared and unjournaled; journaled and sent at most once |
 //! | `exchange`, `judge` | one exchange on the wire; what its end proves |
@@ -16,8 +17,10 @@
 
 mod budget;
 mod config;
+mod credential;
 mod crypto;
 mod exchange;
+mod gate;
 pub mod grants;
 mod identity;
 mod journal;
@@ -39,10 +42,11 @@ mod write;
 pub use config::{ConfigError, DIGITALOCEAN, ServiceConfig};
 pub use crypto::install_crypto;
 pub use exchange::{EXCHANGE_LIMIT, MAX_RESPONSE_BYTES};
+pub use gate::Closed;
 pub use identity::{Identity, IdentityProbe};
 pub use journal::{IntentRefused, Journal};
 pub use policy::{MAX_REQUEST_BODY_BYTES, MAX_URL_BYTES};
 pub use record::{Recorded, recorded};
 pub use request::{FetchError, Grant, Once, Outgoing, Response};
 pub use secret::Secret;
-pub use services::{DEFAULT_TIMEOUT, MAX_TIMEOUT, Services, ServicesError};
+pub use services::{DEFAULT_TIMEOUT, MAX_TIMEOUT, ServiceReport, Services, ServicesError};

@@ -1,7 +1,10 @@
 //! Reading a service's identity: before its first use, once for all who wait for it, and again when it is in doubt.
 
 use std::{
-    sync::{Arc, PoisonError, RwLock},
+    sync::{
+        Arc, PoisonError, RwLock,
+        atomic::{AtomicI64, Ordering},
+    },
     time::Duration,
 };
 
@@ -31,6 +34,10 @@ pub(super) struct Reading {
     origin: String,
     probe: Option<IdentityProbe>,
     known: RwLock<Option<Known>>,
+    /// The last account that was told since the service was last taken as it is.
+    told: RwLock<Option<Arc<Identity>>>,
+    /// When a 403 last made the host ask.
+    suspected_ms: AtomicI64,
     /// Held by the one who asks; what the last one heard when it failed.
     asking: Arc<Mutex<Option<Failed>>>,
 }
@@ -57,6 +64,8 @@ impl Reading {
             origin,
             probe,
             known: RwLock::new(known),
+            told: RwLock::default(),
+            suspected_ms: AtomicI64::new(i64::MIN),
             asking: Arc::default(),
         }
     }
@@ -73,6 +82,12 @@ impl Reading {
         }
     }
 
+    /// As `forget`, and whatever account is read next is taken as it is.
+    pub fn start_over(&self) {
+        self.forget();
+        *self.told.write().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
     /// As `forget`, for an account that couldn't be told, at most once a minute.
     pub fn doubt(&self, now_ms: i64) {
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
@@ -84,8 +99,25 @@ impl Reading {
         }
     }
 
+    fn told(&self) -> Option<Arc<Identity>> {
+        self.told.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Whether a 403 is a reason to ask now: at most once a minute.
+    fn suspect(&self, now_ms: i64) -> bool {
+        let last_ms = self.suspected_ms.load(Ordering::Acquire);
+        let due = last_ms == i64::MIN || now_ms.saturating_sub(last_ms) >= TELL_AGAIN_MS;
+        if due {
+            self.suspected_ms.store(now_ms, Ordering::Release);
+        }
+        due
+    }
+
     fn learn(&self, identity: Identity, read_ms: i64) -> Arc<Identity> {
         let identity = Arc::new(identity);
+        if !identity.account().is_empty() {
+            *self.told.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&identity));
+        }
         *self.known.write().unwrap_or_else(PoisonError::into_inner) = Some(Known {
             identity: Arc::clone(&identity),
             read_ms,
@@ -119,6 +151,37 @@ impl Service {
             .unwrap_or_else(|_| Err(FetchError::Unavailable("the account wasn't read".to_owned())))
     }
 
+    /// Asks whether or not it is known, and whether or not the service may be used. Another account than before is an error.
+    pub async fn probe(self: &Arc<Self>, wall_ms: i64) -> Result<Arc<Identity>, FetchError> {
+        if self.reading.probe.is_none() {
+            return Err(FetchError::Unavailable(
+                "it has no `identity` to be asked for".to_owned(),
+            ));
+        }
+        let asking = Arc::clone(&self.reading.asking).lock_owned().await;
+        self.credentials.read_again(&self.name);
+        let asked = self.handle.spawn(Arc::clone(self).ask_identity(asking, wall_ms));
+        asked
+            .await
+            .unwrap_or_else(|_| Err(FetchError::Unavailable("the account wasn't read".to_owned())))
+    }
+
+    /// A 403 may be about one thing that the credential may not do, or about everything: then the account can't be read any more
+    /// either, and the service is paused. True: everything, or the service is paused anyway.
+    ///
+    /// Where the account could never be told, a 403 to the probe says nothing, and nothing is asked.
+    pub async fn refuses_everything(self: &Arc<Self>, wall_ms: i64) -> bool {
+        if self.reading.told().is_some() {
+            let asking = Arc::clone(&self.reading.asking).lock_owned().await;
+            if self.gate.closed().is_none() && self.reading.suspect(self.now_ms()) {
+                let asked = self.handle.spawn(Arc::clone(self).ask_identity(asking, wall_ms));
+                // What it proves is in the gate; no answer proves nothing.
+                let _ = asked.await;
+            }
+        }
+        self.gate.closed().is_some()
+    }
+
     async fn ask_identity(
         self: Arc<Self>,
         mut asking: OwnedMutexGuard<Option<Failed>>,
@@ -127,7 +190,11 @@ impl Service {
         let Some(probe) = &self.reading.probe else {
             return Ok(self.reading.learn(Identity::of_origin(&self.reading.origin), 0));
         };
-        match self.ask(probe, wall_ms).await {
+        let asked = match self.ask(probe, wall_ms).await {
+            Ok(identity) => self.same_as_told(identity),
+            Err(error) => Err(error),
+        };
+        match asked {
             Ok(identity) => {
                 *asking = None;
                 match identity.note() {
@@ -139,7 +206,9 @@ impl Service {
                         "the account can't be told: a change of the account behind the credential will go unnoticed"
                     ),
                 }
-                Ok(self.reading.learn(identity, self.now_ms()))
+                let identity = self.reading.learn(identity, self.now_ms());
+                self.news.notify_one();
+                Ok(identity)
             }
             Err(error) => {
                 tracing::warn!(service = self.name, %error, "the account can't be read yet; calls wait");
@@ -152,13 +221,36 @@ impl Service {
         }
     }
 
+    /// In one process the credential changes only while the service is paused. Then an account that isn't told any more, or is another
+    /// one, is for a person to decide.
+    fn same_as_told(&self, identity: Identity) -> Result<Identity, FetchError> {
+        let Some(told) = self.reading.told() else {
+            return Ok(identity);
+        };
+        if identity.continues(told.as_str()) {
+            return Ok(identity);
+        }
+        let Some(note) = identity.note() else {
+            let why = format!("it answers as another account, {identity}; it was {told}");
+            return match self.gate.closed() {
+                // Sagas of the earlier account wait one by one; new ones use this one.
+                None => Ok(identity),
+                Some(_) => Err(FetchError::Unavailable(why)),
+            };
+        };
+        let why = format!("the service refuses the host's credential: {note}");
+        self.refuse(why.clone());
+        Err(FetchError::Unavailable(why))
+    }
+
     async fn ask(self: &Arc<Self>, probe: &IdentityProbe, wall_ms: i64) -> Result<Identity, FetchError> {
         // Before everything else that waits: nothing of it may leave without the answer.
         let host: Caller = (SagaId(Uuid::nil()), 0, Phase::Compensate);
-        let request = self.outgoing(&self.probe_request(probe)?)?;
+        let credential = self.credentials.now();
+        let request = self.outgoing(&self.probe_request(probe)?, &credential)?;
         let slot = self.slot(host)?;
         let limit = PROBE_LIMIT.min(self.exchange_limit);
-        let ending = exchange(&self.clients.read, request, limit, self.credential.as_ref()).await;
+        let ending = exchange(&self.clients.read, request, limit, credential.secret.as_ref()).await;
         slot.close(&ending, wall_ms);
         identity_of(&self.reading.origin, probe, ending)
     }

@@ -6,8 +6,8 @@ use tokio::{sync::oneshot, time::Instant};
 
 use super::{
     FetchError, Journal, Response,
-    exchange::{WireAnswer, exchange},
-    judge::{judge_read, response_of},
+    exchange::{Ending, WireAnswer, exchange},
+    judge::{FORBIDDEN, judge_read, response_of},
     services::{Prepared, Service},
     shared::{Lead, Lookup, Question},
 };
@@ -82,7 +82,8 @@ async fn ask(
     prepared: &Prepared,
     lead: Option<Lead>,
 ) -> Result<WireAnswer, FetchError> {
-    let request = service.outgoing(prepared)?;
+    let credential = service.credentials.now();
+    let request = service.outgoing(prepared, &credential)?;
     let slot = service.slot(journal.owner())?;
     let limit = prepared.timeout.min(service.exchange_limit);
     let (tell, told) = oneshot::channel();
@@ -90,7 +91,10 @@ async fn ask(
     let journal = Arc::clone(journal);
     let (method, path) = (prepared.target.method, prepared.target.path.clone());
     service.handle.clone().spawn(async move {
-        let ending = exchange(&service.clients.read, request, limit, service.credential.as_ref()).await;
+        let ending = match service.gate.check(&service.name) {
+            Ok(()) => exchange(&service.clients.read, request, limit, credential.secret.as_ref()).await,
+            Err(paused) => Ending::Unsent(paused.to_string()),
+        };
         tracing::debug!(
             service = service.name,
             method,
@@ -98,11 +102,16 @@ async fn ask(
             status = ending.head().map(|head| head.status),
             "read"
         );
+        let forbidden = ending.head().is_some_and(|head| head.status == 403);
         slot.close(&ending, journal.now_ms());
-        let result = judge_read(ending).map(|answer| match lead {
-            Some(lead) => lead.finish(answer, service.now_ms()).answer.clone(),
-            None => answer,
-        });
+        let result = if forbidden && service.refuses_everything(journal.now_ms()).await {
+            Err(FetchError::Unavailable(FORBIDDEN.to_owned()))
+        } else {
+            judge_read(ending).map(|answer| match lead {
+                Some(lead) => lead.finish(answer, service.now_ms()).answer.clone(),
+                None => answer,
+            })
+        };
         // Nobody may be waiting any more.
         let _ = tell.send(result);
     });

@@ -9,13 +9,16 @@ use std::{
 };
 
 use reqwest::{Url, header};
-use tokio::runtime::Handle;
+use tokio::{runtime::Handle, sync::Notify};
 
 use super::{
-    FetchError, Grant, Identity, Journal, Outgoing, Response, Secret, ServiceConfig,
+    Closed, FetchError, Grant, Identity, Journal, Outgoing, Response, ServiceConfig,
     budget::{Budget, Caller},
+    credential::{Credential, Credentials},
     crypto::install_crypto,
     exchange::{Clients, EXCHANGE_LIMIT, Ending},
+    gate::Gate,
+    judge::UNAUTHORIZED,
     open::OpenExchanges,
     policy::{self, MAX_URL_BYTES, Target},
     probe::Reading,
@@ -35,6 +38,23 @@ pub const MAX_TIMEOUT: Duration = EXCHANGE_LIMIT;
 pub struct Services {
     services: Arc<BTreeMap<String, Arc<Service>>>,
     open: OpenExchanges,
+    news: Arc<Notify>,
+}
+
+/// A service as people see it; never its credential.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServiceReport {
+    pub name: String,
+    pub base_url: String,
+    /// None: not read yet.
+    pub identity: Option<Arc<Identity>>,
+    pub per_minute: u32,
+    pub per_hour: u32,
+    /// Requests that may leave in this window now.
+    pub left_in_minute: u32,
+    pub left_in_hour: u32,
+    /// Why nothing is sent, when nothing is.
+    pub closed: Option<Closed>,
 }
 
 /// Why the configured services can't be used.
@@ -70,9 +90,10 @@ impl Services {
         let handle = Handle::try_current().map_err(|_| ServicesError::NoRuntime)?;
         let started = Instant::now();
         let mut services = BTreeMap::new();
+        let news = Arc::new(Notify::new());
         for config in configs {
             let name = config.name.clone();
-            let service = Service::new(config, handle.clone(), started, limit)?;
+            let service = Service::new(config, handle.clone(), started, limit, news.clone())?;
             if services.insert(name.clone(), Arc::new(service)).is_some() {
                 return Err(ServicesError::Twice(name));
             }
@@ -80,6 +101,7 @@ impl Services {
         Ok(Services {
             services: Arc::new(services),
             open: OpenExchanges::default(),
+            news,
         })
     }
 
@@ -108,6 +130,7 @@ impl Services {
             )));
         };
         let prepared = service.prepare(grants, request)?;
+        service.gate.check(&service.name)?;
         let identity = service.identity(journal.now_ms()).await?;
         journal.admits(&service.name, &identity).await?;
         if prepared.target.mutating() {
@@ -121,14 +144,62 @@ impl Services {
     /// After an error the service can't be used yet; asking again later may work.
     pub async fn identity(&self, service: &str, wall_ms: i64) -> Result<Option<Arc<Identity>>, FetchError> {
         match self.services.get(service) {
-            Some(service) => service.identity(wall_ms).await.map(Some),
+            Some(service) => {
+                service.gate.check(&service.name)?;
+                service.identity(wall_ms).await.map(Some)
+            }
             None => Ok(None),
         }
+    }
+
+    /// Asks a service for its account, whether it may be used or not, after reading its credential's file again. An error says why it
+    /// can't be used: it doesn't answer, refuses the credential, has another account than before, or has no probe.
+    pub async fn probe(&self, service: &str, wall_ms: i64) -> Result<Arc<Identity>, FetchError> {
+        match self.services.get(service) {
+            Some(service) => service.probe(wall_ms).await,
+            None => Err(FetchError::Unavailable(format!(
+                "no service {service} is configured"
+            ))),
+        }
+    }
+
+    /// Nothing more of this service is sent, but probes. Exchanges on the wire come to their end.
+    pub fn pause(&self, service: &str, why: Closed) {
+        if let Some(service) = self.services.get(service) {
+            service.gate.close(why);
+        }
+    }
+
+    /// The service may be used again, with the credential and the account that it has now: both are read anew.
+    pub fn resume(&self, service: &str) {
+        if let Some(service) = self.services.get(service) {
+            service.credentials.read_again(&service.name);
+            service.reading.start_over();
+            service.gate.open();
+            service.news.notify_one();
+        }
+    }
+
+    /// Resolves when something about a service has changed since the last time: it has refused the credential, was resumed, or its
+    /// identity was read. For one who waits.
+    pub fn news(&self) -> impl Future<Output = ()> + Send + 'static {
+        Arc::clone(&self.news).notified_owned()
+    }
+
+    pub fn reports(&self) -> Vec<ServiceReport> {
+        self.services.values().map(|service| service.report()).collect()
     }
 
     /// The identity of a service, if it has been read.
     pub fn known_identity(&self, service: &str) -> Option<Arc<Identity>> {
         self.services.get(service)?.reading.known()
+    }
+
+    /// Configured, and its identity isn't known at the moment.
+    pub fn is_unread(&self, service: &str) -> bool {
+        self.services
+            .get(service)
+            .is_some_and(|service| service.reading.known().is_none())
     }
 
     /// Somebody has to know the account of a service. If it couldn't be told, it is read again, at most once a minute.
@@ -153,14 +224,15 @@ impl Services {
 #[derive(Debug)]
 pub(super) struct Service {
     pub name: String,
-    pub credential: Option<Secret>,
+    pub credentials: Credentials,
+    pub gate: Gate,
     pub clients: Clients,
     pub shared: Shared,
     pub handle: Handle,
     pub exchange_limit: Duration,
     pub reading: Reading,
     base_url: Url,
-    authorization: Option<header::HeaderValue>,
+    pub news: Arc<Notify>,
     allow: Vec<Grant>,
     budget: Mutex<Budget>,
     started: Instant,
@@ -186,6 +258,7 @@ impl Service {
         handle: Handle,
         started: Instant,
         exchange_limit: Duration,
+        news: Arc<Notify>,
     ) -> Result<Self, ServicesError> {
         let name = config.name;
         let legal = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
@@ -201,15 +274,9 @@ impl Service {
                 reason,
             }
         })?;
-        let authorization = match &config.credential {
-            None => None,
-            Some(secret) if secret.is_empty() => return Err(ServicesError::Credential(name)),
-            Some(secret) => {
-                let mut value = header::HeaderValue::from_str(&format!("Bearer {}", secret.reveal()))
-                    .map_err(|_| ServicesError::Credential(name.clone()))?;
-                value.set_sensitive(true);
-                Some(value)
-            }
+        let credential = match config.credential {
+            None => Credential::default(),
+            Some(secret) => Credential::new(secret).ok_or_else(|| ServicesError::Credential(name.clone()))?,
         };
         let origin = config
             .origin
@@ -219,12 +286,13 @@ impl Service {
             clients: Clients::new(&name, &base_url)?,
             reading: Reading::new(origin, probe.clone()),
             name,
-            credential: config.credential,
+            credentials: Credentials::new(credential, config.credential_file),
+            gate: Gate::default(),
+            news,
             shared: Shared::default(),
             handle,
             exchange_limit,
             base_url,
-            authorization,
             allow: config.allow,
             budget: Mutex::new(Budget::new(config.per_minute, config.per_hour)),
             started,
@@ -283,7 +351,11 @@ impl Service {
     }
 
     /// The request as it goes out, credential included.
-    pub fn outgoing(&self, prepared: &Prepared) -> Result<reqwest::Request, FetchError> {
+    pub fn outgoing(
+        &self,
+        prepared: &Prepared,
+        credential: &Credential,
+    ) -> Result<reqwest::Request, FetchError> {
         let invalid = |what: &str| FetchError::InvalidRequest(format!("{what} can't be sent"));
         let method = prepared
             .target
@@ -299,7 +371,7 @@ impl Service {
             let value = header::HeaderValue::from_str(value).map_err(|_| invalid("a header's value"))?;
             headers.append(key, value);
         }
-        if let Some(authorization) = &self.authorization {
+        if let Some(authorization) = &credential.header {
             headers.insert(header::AUTHORIZATION, authorization.clone());
         }
         if let Some(body) = &prepared.asked.body {
@@ -341,6 +413,30 @@ impl Service {
         })
     }
 
+    /// The service refuses the host's credential: nothing more is sent, and the engine hears of it.
+    pub fn refuse(&self, why: String) {
+        self.reading.forget();
+        if self.gate.close(Closed::Refused(why)) {
+            self.news.notify_one();
+        }
+    }
+
+    fn report(&self) -> ServiceReport {
+        let budget = self.budget();
+        let (left_in_minute, left_in_hour) = budget.left(self.now_ms());
+        let (per_minute, per_hour) = budget.limits();
+        ServiceReport {
+            name: self.name.clone(),
+            base_url: self.base_url.to_string(),
+            identity: self.reading.known(),
+            per_minute,
+            per_hour,
+            left_in_minute,
+            left_in_hour,
+            closed: self.gate.closed(),
+        }
+    }
+
     fn budget(&self) -> MutexGuard<'_, Budget> {
         self.budget.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -368,11 +464,11 @@ impl Slot {
         let now = self.service.now_ms();
         let mut budget = self.service.budget();
         budget.settle(now);
-        if let Some(head) = ending.head() {
-            if head.status == 401 {
-                self.service.reading.forget();
-            }
-            budget.observe(now, hint_of(head.status, &head.headers, wall_ms));
+        let Some(head) = ending.head() else { return };
+        budget.observe(now, hint_of(head.status, &head.headers, wall_ms));
+        drop(budget);
+        if head.status == 401 {
+            self.service.refuse(UNAUTHORIZED.to_owned());
         }
     }
 }

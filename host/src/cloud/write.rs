@@ -7,8 +7,9 @@ use uuid::{ContextV7, Timestamp, Uuid};
 
 use super::{
     FetchError, Identity, Journal, Response,
+    credential::Credential,
     exchange::{Ending, exchange},
-    judge::judge,
+    judge::{FORBIDDEN, judge},
     open::{OpenExchanges, OpenGuard},
     record::replayed,
     redact::redacted_body,
@@ -27,18 +28,20 @@ pub(super) async fn fetch(
     if let Some(response) = earlier(&*journal, &prepared, &request_hash).await? {
         return Ok(response);
     }
-    let request = service.outgoing(&prepared)?;
+    let credential = service.credentials.now();
+    let request = service.outgoing(&prepared, &credential)?;
     // Before the intent: a record of something that couldn't be sent would only have to be taken back.
     let slot = service.slot(journal.owner())?;
     let timeout = prepared.timeout;
     let (tell, told) = oneshot::channel();
     let sending = Sending {
         service: Arc::clone(service),
-        intent: intent(service, &*journal, &prepared, request_hash, identity),
+        intent: intent(service, &*journal, &prepared, request_hash, identity, &credential),
         open: open.enter(journal.owner()),
         journal,
         prepared,
         request,
+        credential,
         slot,
     };
     service.handle.spawn(sending.send(tell));
@@ -80,6 +83,7 @@ fn intent(
     prepared: &Prepared,
     request_hash: String,
     identity: &Identity,
+    credential: &Credential,
 ) -> Intent {
     let (saga, step, phase) = journal.owner();
     let at_ms = journal.now_ms();
@@ -95,7 +99,7 @@ fn intent(
         method: prepared.target.method.to_owned(),
         path: prepared.target.path.clone(),
         request_hash,
-        redacted_body: match &service.credential {
+        redacted_body: match &credential.secret {
             Some(secret) => redacted.map(|text| secret.scrub_text(text)),
             None => redacted,
         },
@@ -108,6 +112,7 @@ struct Sending {
     journal: Arc<dyn Journal>,
     prepared: Prepared,
     request: reqwest::Request,
+    credential: Arc<Credential>,
     intent: Intent,
     slot: Slot,
     open: OpenGuard,
@@ -121,6 +126,7 @@ impl Sending {
             journal,
             prepared,
             request,
+            credential,
             intent,
             slot,
             open,
@@ -136,6 +142,8 @@ impl Sending {
         // The guest was cut off before anything left: then nothing leaves. Its next call under the same key finds it so.
         let ending = if tell.is_closed() {
             Ending::Unsent("the call was cut off".to_owned())
+        } else if let Err(paused) = service.gate.check(&service.name) {
+            Ending::Unsent(paused.to_string())
         } else {
             let clock = Arc::clone(&service);
             let _change = service.shared.change(saga, move || clock.now_ms());
@@ -143,11 +151,12 @@ impl Sending {
                 &service.clients.write,
                 request,
                 service.exchange_limit,
-                service.credential.as_ref(),
+                credential.secret.as_ref(),
             )
             .await
         };
         log(&service, &prepared, id, &ending);
+        let forbidden = ending.head().is_some_and(|head| head.status == 403);
         slot.close(&ending, journal.now_ms());
         let (verdict, result) = judge(prepared.asked.once.as_ref(), ending);
         let at_ms = journal.now_ms();
@@ -159,6 +168,12 @@ impl Sending {
             })
             .await;
         drop(open);
+        // What was answered is recorded as it is; only the step waits until the service can be used.
+        let result = if forbidden && service.refuses_everything(journal.now_ms()).await {
+            Err(FetchError::Unavailable(FORBIDDEN.to_owned()))
+        } else {
+            result
+        };
         let _ = tell.send(result);
     }
 }

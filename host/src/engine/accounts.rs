@@ -3,7 +3,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use crate::{cloud::Identity, store::NewFinding};
@@ -99,6 +99,20 @@ impl Accounts {
         } else {
             identity.account().to_owned()
         }
+    }
+
+    /// Services that reach another account now than the saga's; those whose account isn't known at the moment are left out.
+    pub fn elsewhere(&self, known: impl Fn(&str) -> Option<Arc<Identity>>) -> Vec<String> {
+        let state = self.lock();
+        let is_elsewhere = |service: &&String| {
+            known(service).is_some_and(|identity| state.another(service, &identity).is_some())
+        };
+        state.sent_to.keys().filter(is_elsewhere).cloned().collect()
+    }
+
+    /// Whether the saga has used the service.
+    pub fn has_used(&self, service: &str) -> bool {
+        self.lock().sent_to.contains_key(service)
     }
 
     /// Telling failed: the next one tries again.

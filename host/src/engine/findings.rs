@@ -8,6 +8,7 @@
 //! | `left-behind` | the saga was abandoned, and this still exists, and none of those above names it | each live one of the saga | |
 //! | `open-intent` | the saga ends, and a POST of a step's `run` may have made something that no inventory row of that step accounts for | | |
 //! | `service-changed` | a service now reaches another account (`accounts`) | | a request of the saga passes, or it ends |
+//! | `service-paused` | of no saga: the host has paused a service that refuses its credential (`services`) | | the service is resumed |
 //! | whatever a step reports | a candidate that it must not touch (DESIGN §7) | the one it names | |
 //!
 //! A skipped step keeps its finding, with other advice: what it left is a person's. Every advice names what to do next.

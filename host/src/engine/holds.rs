@@ -6,7 +6,7 @@
 //! the next start does the same for what this process didn't get to.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::{Arc, Mutex, PoisonError, RwLock},
 };
 
@@ -110,9 +110,10 @@ impl Engine {
         if live.saga.status.is_final() {
             return Ok(false);
         }
-        let wanted = self.holds_on(&live.saga.plan);
+        let mut wanted = self.holds_on(&live.saga.plan);
         let has = live.saga.paused.as_ref().map(|pause| pause.holds.clone());
         let has = has.unwrap_or_default();
+        self.hold_elsewhere(live, &has, &mut wanted).await;
         let mut changes = Vec::new();
         for (hold, asked) in &wanted {
             if !has.contains(hold) {
@@ -136,6 +137,32 @@ impl Engine {
             self.advance(live, event, with).await?;
         }
         Ok(changed)
+    }
+
+    /// Where a service reaches another account than the saga's, nothing of it may happen: its clocks stand still too. While the
+    /// account isn't known, nothing changes.
+    async fn hold_elsewhere(&self, live: &Live, has: &BTreeSet<Hold>, wanted: &mut BTreeMap<Hold, Asked>) {
+        let known = |service: &str| self.services.known_identity(service);
+        for service in live.accounts.elsewhere(known) {
+            if let Some(identity) = known(&service) {
+                self.check_account(live.saga.id, live.fence, &live.accounts, &service, &identity)
+                    .await;
+            }
+            let asked = Asked {
+                reason: Some(format!("{service} reaches another account than the saga's")),
+                ..history::host()
+            };
+            wanted.entry(Hold::Service(service)).or_insert(asked);
+        }
+        for hold in has {
+            if let Hold::Service(service) = hold
+                && live.accounts.told()
+                && live.accounts.has_used(service)
+                && self.services.is_unread(service)
+            {
+                wanted.entry(hold.clone()).or_insert_with(history::host);
+            }
+        }
     }
 
     /// From the answer on nothing that this concerns begins; calls in progress come to their end. A pause that is there
@@ -217,7 +244,7 @@ impl Engine {
         }
     }
 
-    async fn release_all(self: &Arc<Self>) -> Result<u64, StoreError> {
+    pub(super) async fn release_all(self: &Arc<Self>) -> Result<u64, StoreError> {
         let (mut followed, mut after) = (0, None);
         loop {
             let page = self.store.paused_sagas(after, PAGE).await?;

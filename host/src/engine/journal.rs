@@ -40,6 +40,55 @@ pub struct StepJournal {
     accounts: Arc<Accounts>,
 }
 
+impl Engine {
+    /// Whether requests of the saga may go to the service with this identity. Tells people when that changes.
+    pub(super) async fn check_account(
+        &self,
+        saga: SagaId,
+        fence: Fence,
+        accounts: &Accounts,
+        service: &str,
+        identity: &Identity,
+    ) -> bool {
+        let (admitted, tell) = accounts.check(service, identity);
+        if !self.tell_account(saga, fence, &tell).await {
+            accounts.untold(&tell);
+        }
+        admitted
+    }
+
+    /// False: it has to be told again.
+    async fn tell_account(&self, saga: SagaId, fence: Fence, tell: &Tell) -> bool {
+        let (resolved_codes, findings) = match tell {
+            Tell::Nothing => return true,
+            Tell::Open(finding) => {
+                tracing::warn!(%saga, "{}", finding.message);
+                (Vec::new(), vec![finding.clone()])
+            }
+            Tell::Resolve => (vec![SERVICE_CHANGED], Vec::new()),
+        };
+        let change = Change::Findings(Box::new(SagaFindings {
+            saga,
+            fence,
+            resolved_codes,
+            findings,
+            at_ms: self.store.now_ms(),
+        }));
+        match self.writer.submit(change).await {
+            // Fenced: it is another owner's to tell.
+            Ok(Applied::Done | Applied::Fenced | Applied::Turned | Applied::Duplicate { .. }) => true,
+            Ok(Applied::Failed(reason)) => {
+                tracing::error!(%saga, reason, "a finding can't be stored");
+                true
+            }
+            Err(error) => {
+                tracing::warn!(%saga, %error, "a finding can't be stored yet");
+                false
+            }
+        }
+    }
+}
+
 impl StepJournal {
     pub fn new(engine: &Arc<Engine>, live: &Live, step: StepIndex, phase: Phase) -> StepJournal {
         StepJournal {
@@ -56,10 +105,10 @@ impl StepJournal {
 
     /// Denied, a call is told `unavailable`: it costs its step nothing, and the step waits.
     pub async fn admit(&self, service: &str, identity: &Identity) -> Result<(), FetchError> {
-        let (admitted, tell) = self.accounts.check(service, identity);
-        if !self.tell(&tell).await {
-            self.accounts.untold(&tell);
-        }
+        let admitted = self
+            .engine
+            .check_account(self.saga, self.fence, &self.accounts, service, identity)
+            .await;
         if admitted {
             return Ok(());
         }
@@ -70,37 +119,6 @@ impl StepJournal {
     /// The account in the keys of the saga's resources.
     pub fn account(&self, service: &str, identity: &Identity) -> String {
         self.accounts.account(service, identity)
-    }
-
-    /// False: it has to be told again.
-    async fn tell(&self, tell: &Tell) -> bool {
-        let (resolved_codes, findings) = match tell {
-            Tell::Nothing => return true,
-            Tell::Open(finding) => {
-                tracing::warn!(saga = %self.saga, "{}", finding.message);
-                (Vec::new(), vec![finding.clone()])
-            }
-            Tell::Resolve => (vec![SERVICE_CHANGED], Vec::new()),
-        };
-        let change = Change::Findings(Box::new(SagaFindings {
-            saga: self.saga,
-            fence: self.fence,
-            resolved_codes,
-            findings,
-            at_ms: self.now_ms(),
-        }));
-        match self.engine.writer.submit(change).await {
-            // Fenced: it is another owner's to tell.
-            Ok(Applied::Done | Applied::Fenced | Applied::Turned | Applied::Duplicate { .. }) => true,
-            Ok(Applied::Failed(reason)) => {
-                tracing::error!(saga = %self.saga, reason, "a finding can't be stored");
-                true
-            }
-            Err(error) => {
-                tracing::warn!(saga = %self.saga, %error, "a finding can't be stored yet");
-                false
-            }
-        }
     }
 
     /// While the journal can't be read, what was sent is open: never "never".

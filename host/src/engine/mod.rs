@@ -6,6 +6,7 @@
 //! | `start`, `verbs` | accepting a saga; what operators ask of one; waiting for a change |
 //! | `repin`, `retry_all` | another version of a component for sagas in flight; beginning many stuck ones anew |
 //! | `holds` | pausing everything, a definition, a service |
+//! | `services` | services that are paused, by people or for a 401 |
 //! | `drive` | every event of a saga, and what its state then wants |
 //! | `call` | one call of a step, from its pinned component to what it brought |
 //! | `journal` | intents and answers of a call, made durable |
@@ -38,6 +39,7 @@ mod news;
 mod repin;
 mod request;
 mod retry_all;
+mod services;
 mod start;
 mod timers;
 pub mod tokens;
@@ -66,6 +68,7 @@ pub use news::{NEWS, SagaNews};
 pub use repin::{MAX_REPINNED, Repin, RepinProblem, Repinned, RepinnedAll, RepinnedStep};
 pub use request::{Asked, PlanSource, Problem, StartError, StartSaga, Started, Verb, VerbError};
 pub use retry_all::{MAX_RETRIED, Retried, RetriedAll};
+pub use services::{ServiceError, ServiceStatus};
 pub use watch::Standing;
 
 use crate::{
@@ -136,6 +139,7 @@ impl Engine {
                 "sagas taken over"
             );
         }
+        engine.close_paused();
         for saga in takeover.called {
             engine.taken_over(saga).await;
         }
@@ -173,6 +177,7 @@ impl Engine {
         };
         let timing = tokio::spawn(self.timers.clone().run(self.store.clone(), self.host, wake));
         let beating = tokio::spawn(self.calls.clone().beat(self.store.clone(), self.host));
+        let watching = tokio::spawn(self.clone().watch_services());
         let engine = self.clone();
         let following = tokio::spawn(async move {
             if let Err(error) = engine.follow_all_holds().await {
@@ -182,7 +187,7 @@ impl Engine {
         self.tasks
             .lock()
             .expect("no code panics under this lock")
-            .extend([timing, beating, following]);
+            .extend([timing, beating, watching, following]);
     }
 
     /// For reading.

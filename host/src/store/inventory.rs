@@ -136,6 +136,20 @@ impl Inventory {
         self.findings.insert(id, row);
     }
 
+    pub(super) fn put_finding(&mut self, finding: FindingRow) {
+        let created_ms = self
+            .findings
+            .get(&finding.id)
+            .map_or(finding.created_ms, |row| row.created_ms);
+        self.findings.insert(
+            finding.id.clone(),
+            FindingRow {
+                created_ms,
+                ..finding
+            },
+        );
+    }
+
     /// Ends the open findings of a saga that have one of these codes.
     pub(super) fn resolve(&mut self, saga: SagaId, codes: &[&str], at_ms: i64) {
         for row in self.findings.values_mut() {

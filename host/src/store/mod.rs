@@ -198,6 +198,12 @@ pub trait Store: Send + Sync + 'static {
     /// All spec versions of a resource, newest first; withdrawn ones are marked.
     async fn provisioned(&self, resource_id: &str) -> Result<Vec<ProvisionedRow>, StoreError>;
 
+    /// Adds a finding that no change of a saga makes, durably, or opens the one with its id again; its first time stays.
+    async fn put_finding(&self, finding: FindingRow) -> Result<(), StoreError>;
+
+    /// Ends the finding with this id, durably, if it is there and open.
+    async fn resolve_finding(&self, id: &str, at_ms: i64) -> Result<(), StoreError>;
+
     /// Newest first; `saga`: only of that one; `open_only`: only unresolved ones.
     async fn findings(
         &self,

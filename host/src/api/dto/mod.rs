@@ -16,6 +16,7 @@ mod pause;
 mod problem;
 mod saga;
 mod schema;
+mod service;
 mod step;
 mod time;
 mod token;
@@ -38,6 +39,7 @@ pub use saga::{
     ContextEntry, DefinitionVersion, Event, Paused, Reason, Saga, SagaLinks, SagaSummary, SkipStep,
     StartSaga, Started, Turned,
 };
+pub use service::{Service, ServiceList, ServicePause};
 pub use step::{Channel, MoveChannel, PhaseResult, SagaStep, Step, StepVersion};
 pub use time::Time;
 pub use token::{CreateToken, CreatedToken, Token, TokenStatus};

@@ -166,7 +166,7 @@ pub(super) async fn ask(
     answer(state, row).await
 }
 
-pub(super) fn read(reason: Option<String>) -> Result<Option<String>, Problem> {
+pub(in crate::api) fn read(reason: Option<String>) -> Result<Option<String>, Problem> {
     match reason {
         Some(reason) if reason.chars().count() > MAX_REASON_CHARS => Err(Problem::at_pointer(
             Code::InvalidRequest,

@@ -291,6 +291,18 @@ impl Store for MemoryStore {
         Ok(versions.into_iter().flatten().rev().cloned().collect())
     }
 
+    async fn put_finding(&self, finding: FindingRow) -> Result<(), StoreError> {
+        self.state().inventory.put_finding(finding);
+        Ok(())
+    }
+
+    async fn resolve_finding(&self, id: &str, at_ms: i64) -> Result<(), StoreError> {
+        if let Some(row) = self.state().inventory.findings.get_mut(id) {
+            row.resolved_ms = row.resolved_ms.or(Some(at_ms));
+        }
+        Ok(())
+    }
+
     async fn findings(
         &self,
         saga: Option<SagaId>,

@@ -7,13 +7,14 @@ use sqlx::SqliteConnection;
 
 use super::{
     batch::Batch,
+    error::commit_error,
     record::{finding, provisioned, resource},
     round::json,
 };
 use crate::{
     saga::{InventoryWrite, SagaId},
     store::{
-        FindingRow, NewFinding, ProvisionedRow, ResourceRow,
+        FindingRow, NewFinding, ProvisionedRow, ResourceRow, StoreError,
         inventory::{Inventory, Maker, finding_id, finding_of, resources_of},
     },
 };
@@ -168,6 +169,32 @@ impl<'a> Touched<'a> {
         }
         Ok(inventory)
     }
+}
+
+pub(super) async fn put_finding(
+    connection: &mut SqliteConnection,
+    row: &FindingRow,
+) -> Result<(), StoreError> {
+    sqlx::query(FINDINGS)
+        .bind(json(&[FindingCells::new(row)]))
+        .execute(connection)
+        .await
+        .map_err(commit_error)?;
+    Ok(())
+}
+
+pub(super) async fn resolve_finding(
+    connection: &mut SqliteConnection,
+    id: &str,
+    at_ms: i64,
+) -> Result<(), StoreError> {
+    sqlx::query("update findings set resolved_ms = ? where id = ? and resolved_ms is null")
+        .bind(at_ms)
+        .bind(id)
+        .execute(connection)
+        .await
+        .map_err(commit_error)?;
+    Ok(())
 }
 
 fn id_of(maker: Maker<'_>, finding: &NewFinding) -> String {

@@ -244,6 +244,18 @@ impl Store for SqliteStore {
         views::provisioned(&self.readers, resource_id).await
     }
 
+    async fn put_finding(&self, finding: FindingRow) -> Result<(), StoreError> {
+        let mut held = self.writer.hold().await?;
+        let result = inventory::put_finding(held.connection(), &finding).await;
+        held.release(result)
+    }
+
+    async fn resolve_finding(&self, id: &str, at_ms: i64) -> Result<(), StoreError> {
+        let mut held = self.writer.hold().await?;
+        let result = inventory::resolve_finding(held.connection(), id, at_ms).await;
+        held.release(result)
+    }
+
     async fn findings(
         &self,
         saga: Option<SagaId>,
