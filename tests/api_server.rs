@@ -101,6 +101,7 @@ impl Api {
             services: Services::new(vec![agreeable().await]).unwrap(),
             runtime: RUNTIME.clone(),
             catalog,
+            watching: Default::default(),
         });
         let engine = engine.await.unwrap();
         Api::serving(engine, data).await

@@ -31,6 +31,7 @@ mod droplets;
 mod engine;
 mod faults;
 mod graphs;
+mod late;
 mod live;
 mod loopback;
 mod pauses;

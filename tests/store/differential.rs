@@ -136,6 +136,11 @@ async fn compare(memory: &MemoryStore, sqlite: &dyn Store, generator: &Generator
             "{place}"
         );
     }
+    assert_eq!(
+        sqlite.due_watches(until_ms, 100).await.unwrap(),
+        memory.due_watches(until_ms, 100).await.unwrap(),
+        "{place}"
+    );
     for filter in filters() {
         assert_eq!(
             walk(sqlite, &filter).await,

@@ -202,6 +202,7 @@ pub fn advance(saga: &Saga, event: Event, fence: Fence) -> Advance {
         findings: Vec::new(),
         resolved_codes: Vec::new(),
         intent: None,
+        watch: None,
         at_ms,
     }
 }
@@ -275,7 +276,8 @@ pub async fn snapshot(store: &dyn Store, sagas: &[SagaId]) -> String {
         }
         writeln!(
             text,
-            "{:#?}\n{:#?}\n{:#?}\n{:#?}\n{:#?}\n{:#?}",
+            "{:#?}\n{:#?}\n{:#?}\n{:#?}\n{:#?}\n{:#?}\n{:#?}",
+            store.watch(saga).await.unwrap(),
             store.load(saga).await.unwrap(),
             store.saga(saga).await.unwrap(),
             store.steps(saga).await.unwrap(),

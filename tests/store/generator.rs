@@ -12,8 +12,8 @@ use arcadia::{
         apply,
     },
     store::{
-        Accept, Advance, Change, Checkpoint, Fence, HostId, Idempotency, NewEvent, NewFinding, RecordIntent,
-        SagaFindings,
+        Accept, Advance, Change, Checkpoint, Fence, HostId, Idempotency, Looked, NewEvent, NewFinding,
+        RecordIntent, SagaFindings, Watch, WatchedIntent,
     },
 };
 use uuid::Uuid;
@@ -111,6 +111,7 @@ impl Generator {
                 let intent = self.intent(id, step);
                 Some(Change::Intent(Box::new(RecordIntent { fence, intent })))
             }
+            8 if self.dice.percent(20) => Some(Change::Looked(Box::new(self.looked(id)))),
             8 if self.dice.percent(30) => Some(Change::Findings(Box::new(self.saga_findings(id)))),
             _ => Some(Change::Answer(Box::new(self.answer()))),
         }
@@ -210,6 +211,7 @@ impl Generator {
                 Vec::new()
             },
             intent: self.dice.percent(10).then(|| self.intent(id, step)),
+            watch: self.dice.percent(20).then(|| self.watch(step)),
             at_ms: self.tick,
         };
         // Once it is unsure which of two changes was applied, the belief stays behind until the next commit: all later ones
@@ -296,6 +298,41 @@ impl Generator {
         (0..self.dice.below(3))
             .map(|_| event("moved", self.dice.some(step)))
             .collect()
+    }
+
+    fn watch(&mut self, step: usize) -> Watch {
+        Watch {
+            began_ms: self.tick,
+            until_ms: self.tick + 1_000,
+            next_look_ms: self.tick + i64::try_from(self.dice.below(400)).unwrap(),
+            looks: u32::try_from(self.dice.below(2)).unwrap(),
+            intents: vec![WatchedIntent {
+                step,
+                service: "digitalocean".to_owned(),
+                identity: self.dice.some("https://a.example#1".to_owned()),
+                path: "/v2/droplets".to_owned(),
+                tag: "arcadia-r-x".to_owned(),
+                name: self.dice.some("web-1".to_owned()),
+                sent_ms: self.tick,
+                found: self.dice.percent(50),
+            }],
+        }
+    }
+
+    fn looked(&mut self, id: SagaId) -> Looked {
+        let outside = usize::from(self.dice.percent(5));
+        let plan = self.sagas[&id].0.plan.clone();
+        let step = self.dice.below(plan.steps.len() + outside);
+        Looked {
+            saga: id,
+            from_looks: u32::try_from(self.dice.below(2)).unwrap(),
+            watch: self.dice.percent(70).then(|| self.watch(0)),
+            resolved_codes: self.dice.pick(&[vec![], vec!["left-behind"]]),
+            findings: self.findings(step),
+            events: self.events(step),
+            plan,
+            at_ms: self.tick,
+        }
     }
 
     fn saga_findings(&mut self, id: SagaId) -> SagaFindings {

@@ -13,3 +13,4 @@ mod ownership;
 mod sqlite;
 mod tokens;
 mod views;
+mod watches;

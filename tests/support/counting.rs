@@ -15,7 +15,7 @@ use arcadia::{
         AddToken, Applied, Change, ChannelRow, ComponentRow, DefinitionRow, EventRow, FindingRow, HoldRow,
         HoldTarget, HostId, LoadedSaga, LogRow, NewComponent, NewLog, NewToken, Page, ProvisionedRow,
         PutComponent, ResourceFilter, ResourceRow, RevokeToken, SagaFilter, SagaRow, SetStatus, SqliteStore,
-        StepRow, Store, StoreError, Takeover, TokenMark, TokenRow,
+        StepRow, Store, StoreError, Takeover, TokenMark, TokenRow, Watch,
     },
 };
 use async_trait::async_trait;
@@ -90,6 +90,14 @@ impl Store for Counting {
 
     async fn paused_sagas(&self, after: Option<SagaId>, limit: u32) -> Result<Vec<SagaId>, StoreError> {
         self.inner.paused_sagas(after, limit).await
+    }
+
+    async fn due_watches(&self, until_ms: i64, limit: u32) -> Result<Vec<(SagaId, Watch)>, StoreError> {
+        self.inner.due_watches(until_ms, limit).await
+    }
+
+    async fn watch(&self, saga: SagaId) -> Result<Option<Watch>, StoreError> {
+        self.inner.watch(saga).await
     }
 
     async fn load(&self, saga: SagaId) -> Result<Option<LoadedSaga>, StoreError> {

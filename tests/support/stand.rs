@@ -9,7 +9,7 @@ use std::{
 use arcadia::{
     cloud::{Secret, ServiceConfig, Services},
     engine::{
-        Engine, EngineOptions, PlanSource, StartSaga,
+        Engine, EngineOptions, PlanSource, StartSaga, WatchOptions,
         catalog::{BuiltIn, Catalog},
     },
     saga::{Json, Kind, SagaId},
@@ -46,6 +46,7 @@ const RESTS_IN: Duration = Duration::from_secs(30);
 pub struct Stand {
     engine: Option<Arc<Engine>>,
     rules: Rules,
+    watching: WatchOptions,
     pub control: Control,
     pub simulator: Simulator,
     pub folder: tempfile::TempDir,
@@ -57,6 +58,14 @@ impl Stand {
     }
 
     pub async fn with(rules: Rules, wrap: impl FnOnce(SqliteStore) -> Arc<dyn Store>) -> Stand {
+        Stand::watching(rules, WatchOptions::default(), wrap).await
+    }
+
+    pub async fn watching(
+        rules: Rules,
+        watching: WatchOptions,
+        wrap: impl FnOnce(SqliteStore) -> Arc<dyn Store>,
+    ) -> Stand {
         let simulator = Simulator::start(Options {
             rules: rules.clone(),
             ..Options::default()
@@ -69,10 +78,11 @@ impl Stand {
                 .await
                 .unwrap(),
         );
-        let engine = engine_on(store, &simulator, &rules).await;
+        let engine = engine_on(store, &simulator, &rules, watching).await;
         Stand {
             engine: Some(engine),
             rules,
+            watching,
             control: Control::of(&simulator),
             simulator,
             folder,
@@ -119,7 +129,7 @@ impl Stand {
                 Err(error) => panic!("the store is still held: {error}"),
             }
         };
-        self.engine = Some(engine_on(Arc::new(store), &self.simulator, &self.rules).await);
+        self.engine = Some(engine_on(Arc::new(store), &self.simulator, &self.rules, self.watching).await);
     }
 
     /// The saga once it rests.
@@ -130,7 +140,12 @@ impl Stand {
 
 /// A host on this store, with the shipped components and the examples. Its rate budget is the shipped one, and larger where
 /// the simulator allows more than the provider does.
-pub async fn engine_on(store: Arc<dyn Store>, simulator: &Simulator, rules: &Rules) -> Arc<Engine> {
+pub async fn engine_on(
+    store: Arc<dyn Store>,
+    simulator: &Simulator,
+    rules: &Rules,
+    watching: WatchOptions,
+) -> Arc<Engine> {
     arcadia::cloud::install_crypto();
     let shipped = ServiceConfig::digitalocean(Some(Secret::new("sim-token")));
     let provider = Rules::default();
@@ -154,6 +169,7 @@ pub async fn engine_on(store: Arc<dyn Store>, simulator: &Simulator, rules: &Rul
         services,
         runtime,
         catalog,
+        watching,
     })
     .await
     .unwrap()

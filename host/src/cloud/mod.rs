@@ -7,6 +7,7 @@
 //! | `request`, `journal` | the words: what a step asks for; the journal as the exchange sees it |
 //! | `identity`, `probe` | whose account a service reaches; how that is read |
 //! | `gate` | whether it may be used now: a 401 closes it |
+//! | `look` | what a provider has under our tags |
 //! | `policy` | which requests have a legal shape and are granted |
 //! | `read`, `write` | the two ways through: shared and unjournaled; journaled and sent at most once |
 //! | `exchange`, `judge` | one exchange on the wire; what its end proves |
@@ -25,6 +26,7 @@ pub mod grants;
 mod identity;
 mod journal;
 mod judge;
+mod look;
 mod open;
 mod policy;
 mod probe;
@@ -45,6 +47,7 @@ pub use exchange::{EXCHANGE_LIMIT, MAX_RESPONSE_BYTES};
 pub use gate::Closed;
 pub use identity::{Identity, IdentityProbe};
 pub use journal::{IntentRefused, Journal};
+pub use look::{DROPLET, LookError, SNAPSHOT, Seen, Sighting, Wanted, is_lookable};
 pub use policy::{MAX_REQUEST_BODY_BYTES, MAX_URL_BYTES};
 pub use record::{Recorded, recorded};
 pub use request::{FetchError, Grant, Once, Outgoing, Response};

@@ -13,13 +13,13 @@ use tokio::sync::OwnedMutexGuard;
 use super::{
     Engine,
     accounts::SERVICE_CHANGED,
-    findings, history,
+    findings, history, late,
     live::{Calling, Entry, Live},
     request::Asked,
 };
 use crate::{
     saga::{self, Command, Event, IllegalEvent, Intent, Moment, Phase, Saga, SagaId, StepIndex, Writes},
-    store::{Advance, Applied, Change, Page, ResourceFilter, StoreError},
+    store::{Advance, Applied, Change, NewFinding, Page, ResourceFilter, StoreError, Watch},
 };
 
 /// How long a call may go on after its saga has turned.
@@ -127,22 +127,25 @@ impl Engine {
             .writes
             .as_ref()
             .map(|(step, _, writes)| (*step, writes.clone()));
+        let (findings, watch) = if rests || needs.moved {
+            self.left(live, &after, [rests, needs.moved], &written, moment.now_ms)
+                .await?
+        } else {
+            (Vec::new(), None)
+        };
         let advance = Advance {
             fence: live.fence,
             from_revision: before.revision,
             changed_steps: changed(&before, &after),
             events: history::events(&before, &after, &event, &with.asked),
-            findings: if rests || needs.moved {
-                self.findings(live, &after, rests, needs.moved, &written).await?
-            } else {
-                Vec::new()
-            },
+            findings,
             repinned: (after.plan != before.plan).then(|| Arc::from(after.plan.digest())),
             saga: after.clone(),
             writes: with.writes,
             free_keys,
             resolved_codes,
             intent: with.intent,
+            watch,
             at_ms: moment.now_ms,
         };
         match self.writer.submit(Change::Advance(Box::new(advance))).await? {
@@ -159,23 +162,31 @@ impl Engine {
         Ok(())
     }
 
-    /// The journal and the inventory are asked only for sagas that may have touched the world.
-    async fn findings(
+    /// What a saga leaves for people, and to be watched. The journal and the inventory are asked only for sagas that may have
+    /// touched the world.
+    async fn left(
         &self,
         live: &Live,
         after: &Saga,
-        rests: bool,
-        moved: bool,
+        [rests, moved]: [bool; 2],
         written: &Option<(StepIndex, Writes)>,
-    ) -> Result<Vec<crate::store::NewFinding>, StoreError> {
+        now_ms: i64,
+    ) -> Result<(Vec<NewFinding>, Option<Watch>), StoreError> {
         let touched = live.has_intents.load(Ordering::Acquire)
             || written
                 .as_ref()
                 .is_some_and(|(_, writes)| !writes.inventory.is_empty());
         if !touched {
-            return Ok(findings::of(after, rests, moved, &[], &[]));
+            return Ok((findings::of(after, rests, moved, &[], &[], None), None));
         }
         let journal = self.store.journal(after.id).await?;
+        let watch = if rests && after.status.is_final() && findings::doubtful(&journal).next().is_some() {
+            let before = self.store.watch(after.id).await?;
+            let installation = self.store.installation();
+            late::watch_of(&self.watching, installation, after, &journal, before, now_ms)
+        } else {
+            None
+        };
         let filter = ResourceFilter {
             saga: Some(after.id),
             with_deleted: true,
@@ -194,7 +205,8 @@ impl Engine {
         if let Some((step, writes)) = written {
             findings::overlay(&mut resources, after, *step, writes);
         }
-        Ok(findings::of(after, rests, moved, &journal, &resources))
+        let findings = findings::of(after, rests, moved, &journal, &resources, watch.as_ref());
+        Ok((findings, watch))
     }
 
     /// After `Fenced`: reads the saga anew. False: it is another host's now, and every call of it here is ended.

@@ -6,23 +6,31 @@
 //! | `step-stuck` | `run` of a step can't succeed, and the saga can't go back over its pivot | each live one of the step | it is tried again, or undone |
 //! | `crash-loop` | host after host died with a call of the saga in progress | each live one of the step | it is tried again, or undone |
 //! | `left-behind` | the saga was abandoned, and this still exists, and none of those above names it | each live one of the saga | |
-//! | `open-intent` | the saga ends, and a POST of a step's `run` may have made something that no inventory row of that step accounts for | | |
+//! | `open-intent` | the saga ends, and a POST of a step's `run` may have made something that no inventory row of that step accounts for | | it is found and undone, or the watch is over |
+//! | `duplicate-resource`, `late-resource`, `unclaimed-resource` | what the watch found (`late`) | that one | |
 //! | `service-changed` | a service now reaches another account (`accounts`) | | a request of the saga passes, or it ends |
 //! | `service-paused` | of no saga: the host has paused a service that refuses its credential (`services`) | | the service is resumed |
 //! | whatever a step reports | a candidate that it must not touch (DESIGN §7) | the one it names | |
 //!
 //! A skipped step keeps its finding, with other advice: what it left is a person's. Every advice names what to do next.
 
+use std::collections::BTreeSet;
+
+use super::late;
 use crate::{
+    cloud::is_lookable,
     saga::{
         Failure, InventoryWrite, JournalRecord, Phase, RecordState, ResourceKey, Saga, Status, StepIndex,
         StepState, Writes,
     },
-    store::{NewFinding, ResourceRow},
+    store::{NewFinding, ResourceRow, Watch},
 };
 
 /// Codes that an operator's `retry` resolves: what is still wrong is found again.
 pub const STUCK_CODES: [&str; 3] = ["compensation-stuck", "step-stuck", "crash-loop"];
+
+/// Resolved when the watch has found what the request made, or is over.
+pub const OPEN_INTENT: &str = "open-intent";
 
 /// `rests`: the saga has just come to its status. `moved`: what its steps need people for has just changed; what was needed
 /// and isn't any more is resolved in the same transaction. Adding a finding that is there says it anew: its age stays.
@@ -32,6 +40,7 @@ pub fn of(
     moved: bool,
     journal: &[JournalRecord],
     resources: &[ResourceRow],
+    watch: Option<&Watch>,
 ) -> Vec<NewFinding> {
     let ended = rests && saga.status.is_final();
     let mut findings = Vec::new();
@@ -39,7 +48,7 @@ pub fn of(
         findings.extend(needy(saga, resources));
     }
     if ended {
-        findings.extend(open_intents(saga, journal, resources));
+        findings.extend(open_intents(saga, journal, resources, watch));
     }
     if ended && saga.status == Status::Abandoned {
         findings.extend(left_behind(saga, resources));
@@ -62,32 +71,64 @@ pub fn needs_person(state: &StepState) -> Option<&Failure> {
     }
 }
 
-fn open_intents(saga: &Saga, journal: &[JournalRecord], resources: &[ResourceRow]) -> Vec<NewFinding> {
-    journal
-        .iter()
-        .filter(|record| {
-            record.intent.phase == Phase::Run && record.intent.method == "POST" && in_doubt(&record.state)
-        })
+/// Creates of `run` that may have made something without a conclusive answer.
+pub fn doubtful(journal: &[JournalRecord]) -> impl Iterator<Item = &JournalRecord> {
+    journal.iter().filter(|record| {
+        record.intent.phase == Phase::Run && record.intent.method == "POST" && in_doubt(&record.state)
+    })
+}
+
+fn open_intents(
+    saga: &Saga,
+    journal: &[JournalRecord],
+    resources: &[ResourceRow],
+    watch: Option<&Watch>,
+) -> Vec<NewFinding> {
+    let found: BTreeSet<StepIndex> = late::found(watch);
+    doubtful(journal)
+        .filter(|record| !found.contains(&record.intent.step))
         .filter(|record| {
             let step = &saga.plan.steps[record.intent.step].name;
             !resources
                 .iter()
                 .any(|row| row.saga == saga.id && row.step.eq_ignore_ascii_case(step))
         })
-        .map(|record| NewFinding {
-            code: "open-intent".to_owned(),
-            step: Some(record.intent.step),
-            resource: None,
-            message: format!(
-                "step {:?} sent POST {} to {} and has no conclusive answer; nothing was found that it made",
-                saga.plan.steps[record.intent.step].name, record.intent.path, record.intent.service
-            ),
-            advice: format!(
-                "`arcadia saga requests {}` shows the request; look at the provider for the step's resource tag, and delete what appears under it later",
-                saga.id
-            ),
-        })
+        .map(|record| open_intent(saga, record, watch))
         .collect()
+}
+
+/// Those to services that nobody can look at: they stay open when the watch is over.
+pub fn unwatched_intents(saga: &Saga, journal: &[JournalRecord]) -> Vec<NewFinding> {
+    doubtful(journal)
+        .filter(|record| !is_lookable(&record.intent.service))
+        .map(|record| open_intent(saga, record, None))
+        .collect()
+}
+
+fn open_intent(saga: &Saga, record: &JournalRecord, watch: Option<&Watch>) -> NewFinding {
+    let intent = &record.intent;
+    let advice = match watch.filter(|_| is_lookable(&intent.service)) {
+        Some(watch) => format!(
+            "nothing needs doing now: it is watched until {}, and what shows up under the step's resource tag is undone or told",
+            jiff::Timestamp::from_millisecond(watch.until_ms)
+                .unwrap_or(jiff::Timestamp::UNIX_EPOCH)
+                .strftime("%Y-%m-%dT%H:%M:%SZ")
+        ),
+        None => format!(
+            "`arcadia saga requests {}` shows the request; look at the provider for the step's resource tag, and delete what appears under it later",
+            saga.id
+        ),
+    };
+    NewFinding {
+        code: OPEN_INTENT.to_owned(),
+        step: Some(intent.step),
+        resource: None,
+        message: format!(
+            "step {:?} sent POST {} to {} and has no conclusive answer; nothing was found that it made",
+            saga.plan.steps[intent.step].name, intent.path, intent.service
+        ),
+        advice,
+    }
 }
 
 fn in_doubt(state: &RecordState) -> bool {

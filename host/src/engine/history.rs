@@ -11,6 +11,7 @@
 //! | `paused`, `resumed` | `{"hold","reason"}`: as `saga::Hold` |
 //! | `repin-requested` | `{"version","digest","reason"}`: one per step, the component that it has from here on |
 //! | `late-effect` | `{"reason"}`: what has shown up |
+//! | `watch-ended` | `{"looks"}`: nothing (more) is looked for that its requests in doubt may have made |
 //! | `pivot-passed`, `taken-over` | `{}` |
 //! | `turned` | the cause, as `saga::Turning` |
 //! | `completed`, `compensating`, `compensated`, `cancelled`, `needs-attention`, `abandoned`, `running` | `{}`: the saga's new status |

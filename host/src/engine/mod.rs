@@ -10,6 +10,7 @@
 //! | `drive` | every event of a saga, and what its state then wants |
 //! | `call` | one call of a step, from its pinned component to what it brought |
 //! | `journal` | intents and answers of a call, made durable |
+//! | `late` | the watch over sagas that ended with requests in doubt |
 //! | `writer` | group commit |
 //! | `timers` | the near wakes; the far ones are rows |
 //! | `accounts` | which accounts a saga's requests went to |
@@ -33,6 +34,7 @@ mod findings;
 mod history;
 mod holds;
 mod journal;
+mod late;
 mod live;
 mod logs;
 mod news;
@@ -64,6 +66,7 @@ pub use crate::store::{
     Scope, StepRow, Store, StoreError, TokenRow,
 };
 pub use holds::HoldChange;
+pub use late::WatchOptions;
 pub use news::{NEWS, SagaNews};
 pub use repin::{MAX_REPINNED, Repin, RepinProblem, Repinned, RepinnedAll, RepinnedStep};
 pub use request::{Asked, PlanSource, Problem, StartError, StartSaga, Started, Verb, VerbError};
@@ -87,6 +90,7 @@ pub struct EngineOptions {
     pub services: Services,
     pub runtime: Arc<Runtime>,
     pub catalog: Catalog,
+    pub watching: WatchOptions,
 }
 
 pub struct Engine {
@@ -95,6 +99,7 @@ pub struct Engine {
     services: Services,
     runtime: Arc<Runtime>,
     catalog: Catalog,
+    watching: WatchOptions,
     writer: writer::Writer,
     timers: Arc<timers::Timers>,
     table: live::Table,
@@ -121,6 +126,7 @@ impl Engine {
             services: options.services,
             runtime: options.runtime,
             catalog: options.catalog,
+            watching: options.watching,
             writer,
             timers: Arc::default(),
             table: live::Table::default(),
@@ -177,7 +183,8 @@ impl Engine {
         };
         let timing = tokio::spawn(self.timers.clone().run(self.store.clone(), self.host, wake));
         let beating = tokio::spawn(self.calls.clone().beat(self.store.clone(), self.host));
-        let watching = tokio::spawn(self.clone().watch_services());
+        let watching = tokio::spawn(late::watch_over(Arc::downgrade(self), self.watching));
+        let probing = tokio::spawn(self.clone().watch_services());
         let engine = self.clone();
         let following = tokio::spawn(async move {
             if let Err(error) = engine.follow_all_holds().await {
@@ -187,7 +194,7 @@ impl Engine {
         self.tasks
             .lock()
             .expect("no code panics under this lock")
-            .extend([timing, beating, watching, following]);
+            .extend([timing, beating, watching, probing, following]);
     }
 
     /// For reading.
@@ -231,14 +238,11 @@ impl Engine {
             tracing::info!("calls are still in progress; they are called again at the next start");
         }
         self.logs.flush().await;
-        for task in self
-            .tasks
-            .lock()
-            .expect("no code panics under this lock")
-            .drain(..)
-            .skip(1)
-        {
+        let tasks = std::mem::take(&mut *self.tasks.lock().expect("no code panics under this lock"));
+        for task in tasks.into_iter().skip(1) {
             task.abort();
+            // What it holds of the engine is let go of by then.
+            let _ = task.await;
         }
     }
 }

@@ -5,7 +5,7 @@ use std::{fmt, sync::Arc};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::Header;
+use super::{Header, Looked, Watch};
 use crate::saga::{Answer, Intent, Json, Phase, ResourceKey, Saga, SagaId, StepIndex, Writes};
 
 /// A host process: a new one at every start.
@@ -34,6 +34,7 @@ pub enum Change {
     Intent(Box<RecordIntent>),
     Answer(Box<Answer>),
     Findings(Box<SagaFindings>),
+    Looked(Box<Looked>),
 }
 
 /// What became of one change.
@@ -91,6 +92,8 @@ pub struct Advance {
     pub resolved_codes: Vec<&'static str>,
     /// The intent that carries the saga over its pivot.
     pub intent: Option<Intent>,
+    /// What the saga's end leaves to be watched: takes the place of an earlier watch. None: as it was.
+    pub watch: Option<Watch>,
     /// When, by the database's clock.
     pub at_ms: i64,
 }

@@ -1,6 +1,6 @@
 //! What is wrong with a change by itself, whatever the database holds: the same for every store.
 
-use super::{Advance, Applied, Change};
+use super::{Advance, Applied, Change, Looked};
 use crate::saga::Phase;
 
 /// The answer to a change that can't be applied to any database; none for one that may be.
@@ -15,6 +15,7 @@ pub(super) fn refused(change: &Change) -> Option<Applied> {
             ))
         }),
         Change::Advance(advance) => refused_advance(advance),
+        Change::Looked(looked) => refused_looked(looked),
         Change::Findings(change) => change
             .findings
             .iter()
@@ -49,4 +50,14 @@ fn refused_advance(advance: &Advance) -> Option<Applied> {
         )));
     }
     (intent.phase == Phase::Run && saga.turning.is_some()).then_some(Applied::Turned)
+}
+
+fn refused_looked(looked: &Looked) -> Option<Applied> {
+    let found = looked.findings.iter().filter_map(|finding| finding.step);
+    let mut named = found.chain(looked.events.iter().filter_map(|event| event.step));
+    let step = named.find(|step| *step >= looked.plan.steps.len())?;
+    Some(Applied::Failed(format!(
+        "step {step} is not in the plan of saga {}",
+        looked.saga
+    )))
 }

@@ -15,6 +15,8 @@
 //! 7. [`Store::open_host`] makes the host the owner of every saga that has not ended and raises its fence, in one
 //!    transaction: nothing that an earlier owner sends afterwards changes anything.
 //! 8. Reads see every commit that was answered before they began.
+//! 9. An `Advance` with a watch writes it with the saga's new state. A `Looked` changes nothing unless the saga is watched and
+//!    was looked at as often as the look says (`Fenced`): of two looks at the same time, one counts.
 //!
 //! A failed fsync is [`StoreError::Durability`]: nobody knows what the disk holds, and the process must end.
 
@@ -30,6 +32,7 @@ mod rows;
 mod sqlite;
 mod tokens;
 mod view;
+mod watches;
 
 use std::sync::Arc;
 
@@ -49,6 +52,7 @@ pub use view::{
     Cursor, EventRow, FindingRow, Header, LoadedSaga, LogRow, MAX_LOG_ROWS, NewLog, Page, ProvisionedRow,
     ResourceFilter, ResourceRow, SagaFilter, SagaRow, StepRow, Takeover,
 };
+pub use watches::{Looked, Watch, WatchedIntent};
 
 use crate::saga::{IntentId, JournalRecord, Json, Phase, Plan, ResourceKey, SagaId, StepIndex};
 
@@ -116,6 +120,12 @@ pub trait Store: Send + Sync + 'static {
 
     /// Sagas that have not ended and that something holds, by id, after `after`.
     async fn paused_sagas(&self, after: Option<SagaId>, limit: u32) -> Result<Vec<SagaId>, StoreError>;
+
+    /// Watches of all sagas whose next look is due by `until_ms`, soonest first, at most `limit`.
+    async fn due_watches(&self, until_ms: i64, limit: u32) -> Result<Vec<(SagaId, Watch)>, StoreError>;
+
+    /// The watch over a saga that ended with requests in doubt, until it is over.
+    async fn watch(&self, saga: SagaId) -> Result<Option<Watch>, StoreError>;
 
     // --- one saga ---------------------------------------------------------------------------------------------------
 

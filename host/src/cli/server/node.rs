@@ -17,7 +17,7 @@ use crate::{
     },
     cloud::{ServiceConfig, Services},
     engine::{
-        Engine, EngineOptions, Store,
+        Engine, EngineOptions, Store, WatchOptions,
         catalog::{BuiltIn, Catalog},
         tokens::{TokenText, Tokens},
     },
@@ -110,6 +110,7 @@ impl Prepared {
             services: self.services,
             runtime,
             catalog,
+            watching: WatchOptions::default(),
         })
         .await
         .map_err(|error| failed("can't start the engine", &error))?;

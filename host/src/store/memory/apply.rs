@@ -6,8 +6,8 @@ use super::{State, run::Run};
 use crate::{
     saga::{Answer, AnswerVerdict, Intent, JournalRecord, Phase, RecordState, SagaId, StepIndex},
     store::{
-        Accept, Advance, Applied, Change, Checkpoint, EventRow, Fence, HostId, NewEvent, RecordIntent,
-        SagaFindings, Takeover, check, inventory::Maker,
+        Accept, Advance, Applied, Change, Checkpoint, EventRow, Fence, HostId, Looked, NewEvent,
+        RecordIntent, SagaFindings, Takeover, check, inventory::Maker,
     },
 };
 
@@ -23,6 +23,7 @@ impl State {
             Change::Intent(record) => self.record_intent(record),
             Change::Answer(answer) => self.answer(answer),
             Change::Findings(change) => self.find(change),
+            Change::Looked(looked) => self.looked(looked),
         }
     }
 
@@ -146,6 +147,9 @@ impl State {
         if let Some(digest) = &advance.repinned {
             self.plans.insert(Arc::clone(digest), plan);
         }
+        if let Some(watch) = &advance.watch {
+            self.watches.insert(id, watch.clone());
+        }
         self.add_events(id, advance.at_ms, &advance.events);
         Applied::Done
     }
@@ -223,6 +227,29 @@ impl State {
         for finding in &change.findings {
             self.inventory.find(maker, finding);
         }
+        Applied::Done
+    }
+
+    fn looked(&mut self, looked: &Looked) -> Applied {
+        let current = self.watches.get(&looked.saga);
+        if current.is_none_or(|watch| watch.looks != looked.from_looks) {
+            return Applied::Fenced;
+        }
+        match &looked.watch {
+            Some(watch) => drop(self.watches.insert(looked.saga, watch.clone())),
+            None => drop(self.watches.remove(&looked.saga)),
+        }
+        self.inventory
+            .resolve(looked.saga, &looked.resolved_codes, looked.at_ms);
+        for finding in &looked.findings {
+            let maker = Maker {
+                saga: looked.saga,
+                step: finding.step.map(|step| looked.plan.steps[step].name.as_str()),
+                at_ms: looked.at_ms,
+            };
+            self.inventory.find(maker, finding);
+        }
+        self.add_events(looked.saga, looked.at_ms, &looked.events);
         Applied::Done
     }
 

@@ -22,7 +22,7 @@ use super::{
     AddToken, Applied, Change, ChannelRow, ComponentRow, DefinitionRow, EventRow, FindingRow, HoldRow,
     HoldTarget, HostId, LoadedSaga, LogRow, NewComponent, NewLog, NewToken, Page, ProvisionedRow,
     PutComponent, ResourceFilter, ResourceRow, RevokeToken, SagaFilter, SagaRow, SetStatus, StepRow, Store,
-    StoreError, Takeover, TokenMark, TokenRow, inventory::Inventory,
+    StoreError, Takeover, TokenMark, TokenRow, Watch, inventory::Inventory,
 };
 use crate::saga::{
     IntentId, JournalRecord, Json, Phase, Plan, RecordState, ResourceKey, Saga, SagaId, StepIndex,
@@ -43,6 +43,7 @@ struct State {
     last_log: i64,
     journal: BTreeMap<IntentId, JournalRecord>,
     inventory: Inventory,
+    watches: BTreeMap<SagaId, Watch>,
     /// What each host was calling by its last heartbeat.
     hosts: BTreeMap<Uuid, BTreeSet<SagaId>>,
     /// By the target's key.
@@ -154,6 +155,22 @@ impl Store for MemoryStore {
     async fn paused_sagas(&self, after: Option<SagaId>, limit: u32) -> Result<Vec<SagaId>, StoreError> {
         let paused = |saga: &Saga| saga.paused.is_some();
         Ok(self.state().open_sagas(None, after, limit, paused))
+    }
+
+    async fn due_watches(&self, until_ms: i64, limit: u32) -> Result<Vec<(SagaId, Watch)>, StoreError> {
+        let state = self.state();
+        let due = state.watches.iter();
+        let mut due: Vec<(SagaId, Watch)> = due
+            .filter(|(_, watch)| watch.next_look_ms <= until_ms)
+            .map(|(saga, watch)| (*saga, watch.clone()))
+            .collect();
+        due.sort_by_key(|(saga, watch)| (watch.next_look_ms, *saga));
+        due.truncate(limit as usize);
+        Ok(due)
+    }
+
+    async fn watch(&self, saga: SagaId) -> Result<Option<Watch>, StoreError> {
+        Ok(self.state().watches.get(&saga).cloned())
     }
 
     async fn load(&self, saga: SagaId) -> Result<Option<LoadedSaga>, StoreError> {

@@ -209,6 +209,7 @@ fn shared_by(change: &Change, frees_keys: bool) -> Vec<Shared> {
             shared
         }
         Change::Findings(change) => vec![Shared::Saga(change.saga.0)],
+        Change::Looked(looked) => vec![Shared::Saga(looked.saga.0)],
         Change::Intent(record) => vec![
             Shared::Saga(record.intent.saga.0),
             Shared::Intent(record.intent.id),

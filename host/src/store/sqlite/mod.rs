@@ -7,6 +7,7 @@
 //! | `load`, `views`, `hosts` | what is read, ownership |
 //! | `catalog`, `approval` | the catalogue, and what of it may be used |
 //! | `logs`, `tokens` | what steps say; who may ask |
+//! | `watches` | watches over ended sagas |
 //! | `row`, `record` | rows as they are written and as they are read |
 //! | `plans`, `error` | plans in memory; what a database error means |
 
@@ -27,6 +28,7 @@ mod round;
 mod row;
 mod tokens;
 mod views;
+mod watches;
 mod write;
 mod writer;
 
@@ -41,7 +43,7 @@ use super::{
     AddToken, Applied, Change, ChannelRow, ComponentRow, DefinitionRow, EventRow, FindingRow, HoldRow,
     HoldTarget, HostId, LoadedSaga, LogRow, NewComponent, NewLog, NewToken, Page, ProvisionedRow,
     PutComponent, ResourceFilter, ResourceRow, RevokeToken, SagaFilter, SagaRow, SetStatus, StepRow, Store,
-    StoreError, Takeover, TokenMark, TokenRow, clock::Clock,
+    StoreError, Takeover, TokenMark, TokenRow, Watch, clock::Clock,
 };
 use crate::saga::{IntentId, JournalRecord, Json, Phase, Plan, ResourceKey, SagaId, StepIndex};
 
@@ -139,6 +141,14 @@ impl Store for SqliteStore {
 
     async fn paused_sagas(&self, after: Option<SagaId>, limit: u32) -> Result<Vec<SagaId>, StoreError> {
         holds::paused_sagas(&self.readers, after, limit).await
+    }
+
+    async fn due_watches(&self, until_ms: i64, limit: u32) -> Result<Vec<(SagaId, Watch)>, StoreError> {
+        watches::due_watches(&self.readers, until_ms, limit).await
+    }
+
+    async fn watch(&self, saga: SagaId) -> Result<Option<Watch>, StoreError> {
+        watches::watch(&self.readers, saga).await
     }
 
     async fn load(&self, saga: SagaId) -> Result<Option<LoadedSaga>, StoreError> {

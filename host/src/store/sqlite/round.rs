@@ -15,12 +15,13 @@ use super::{
         AdvancedRow, AnsweredRow, ContextRow, EventRow, FreedRow, IntentRow, PlanRow, ResolvedRow, Rows,
         RunRow, StepCells,
     },
+    watches::{self, WatchCells},
     write::write_rows,
 };
 use crate::{
     saga::{Answer, Intent, Phase, Plan, SagaId, Writes},
     store::{
-        Accept, Advance, Applied, Change, Checkpoint, Fence, NewEvent, RecordIntent, SagaFindings,
+        Accept, Advance, Applied, Change, Checkpoint, Fence, Looked, NewEvent, RecordIntent, SagaFindings,
         inventory::Maker,
         rows::{Summary, rows_of},
     },
@@ -42,6 +43,8 @@ struct Ground {
     taken: HashMap<String, (String, String)>,
     /// Intents that are recorded, and whether they are still open.
     open: HashMap<String, bool>,
+    /// How often watched sagas were looked at.
+    looks: HashMap<String, i64>,
     /// Plans of the sagas whose checkpoints name steps by position.
     plans: HashMap<String, Arc<Plan>>,
 }
@@ -67,6 +70,7 @@ pub(super) async fn apply_round(
             Change::Intent(record) => take_intent(&ground, record, &mut rows),
             Change::Answer(answer) => take_answer(&ground, answer, &mut rows),
             Change::Findings(change) => take_findings(&ground, change, &mut rows, &mut touched),
+            Change::Looked(looked) => take_looked(&ground, looked, &mut rows, &mut touched),
         })
         .collect();
     let mut rest = Batch::default();
@@ -84,6 +88,7 @@ async fn read_ground(
     let mut sagas = Vec::new();
     let mut keys = Vec::new();
     let mut intents = Vec::new();
+    let mut watched = Vec::new();
     for change in changes {
         match change {
             Change::Accept(accept) => {
@@ -95,9 +100,10 @@ async fn read_ground(
             Change::Intent(record) => sagas.push(record.intent.saga),
             Change::Answer(answer) => intents.push(answer.intent),
             Change::Findings(change) => sagas.push(change.saga),
+            Change::Looked(looked) => watched.push(looked.saga),
         }
     }
-    let mut ground = read_rows(connection, pending, &sagas, &keys, &intents).await?;
+    let mut ground = read_rows(connection, pending, &sagas, &keys, &intents, &watched).await?;
     for change in changes {
         let Change::Checkpoint(checkpoint) = change else {
             continue;
@@ -122,6 +128,7 @@ async fn read_rows(
     sagas: &[SagaId],
     keys: &[&str],
     intents: &[uuid::Uuid],
+    watched: &[SagaId],
 ) -> Result<Ground, sqlx::Error> {
     let heads = batch.add_for(
         "select id, owner, fence, revision, turning is not null, plan_digest from saga_runs
@@ -137,11 +144,13 @@ async fn read_rows(
         "select id, state = 'open' from http_journal where id in (select value from json_each(?))",
         intents,
     );
+    let looks = batch.add_for(watches::LOOKS, watched);
     let answers = batch.run(connection).await?;
     let mut ground = Ground {
         heads: HashMap::new(),
         taken: HashMap::new(),
         open: HashMap::new(),
+        looks: HashMap::new(),
         plans: HashMap::new(),
     };
     for row in answers.of(heads) {
@@ -160,6 +169,9 @@ async fn read_rows(
     }
     for row in answers.of(open) {
         ground.open.insert(row.try_get(0)?, row.try_get(1)?);
+    }
+    for row in answers.of(looks) {
+        ground.looks.insert(row.try_get(0)?, row.try_get(1)?);
     }
     Ok(ground)
 }
@@ -264,6 +276,9 @@ fn take_advance<'a>(
         });
     }
     rows.intents.extend(advance.intent.iter().map(IntentRow::new));
+    let watch = advance.watch.iter();
+    rows.watched
+        .extend(watch.map(|watch| WatchCells::new(saga.id, watch)));
     push_events(rows, saga.id, advance.at_ms, &advance.events);
     Applied::Done
 }
@@ -345,6 +360,38 @@ fn take_findings<'a>(
         };
         touched.finding(maker, finding);
     }
+    Applied::Done
+}
+
+fn take_looked<'a>(
+    ground: &Ground,
+    looked: &'a Looked,
+    rows: &mut Rows<'a>,
+    touched: &mut Touched<'a>,
+) -> Applied {
+    let saga = looked.saga;
+    if ground.looks.get(&saga.to_string()) != Some(&i64::from(looked.from_looks)) {
+        return Applied::Fenced;
+    }
+    match &looked.watch {
+        Some(watch) => rows.watched.push(WatchCells::new(saga, watch)),
+        None => rows.unwatched.push(saga),
+    }
+    let resolved = looked.resolved_codes.iter().map(|code| ResolvedRow {
+        saga,
+        code,
+        at: looked.at_ms,
+    });
+    rows.resolved.extend(resolved);
+    for finding in &looked.findings {
+        let maker = Maker {
+            saga,
+            step: finding.step.map(|step| looked.plan.steps[step].name.as_str()),
+            at_ms: looked.at_ms,
+        };
+        touched.finding(maker, finding);
+    }
+    push_events(rows, saga, looked.at_ms, &looked.events);
     Applied::Done
 }
 

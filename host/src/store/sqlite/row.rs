@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::round::ByKey;
+use super::{round::ByKey, watches::WatchCells};
 use crate::{
     saga::{Answer, AnswerVerdict, Intent, Json, Plan, Saga, SagaId},
     store::{Accept, Advance, StepRow, rows::Summary},
@@ -21,6 +21,8 @@ pub(super) struct Rows<'a> {
     pub resolved: Vec<ResolvedRow>,
     pub intents: Vec<IntentRow<'a>>,
     pub answered: Vec<AnsweredRow>,
+    pub watched: Vec<WatchCells>,
+    pub unwatched: Vec<SagaId>,
     pub events: Vec<EventRow<'a>>,
 }
 

@@ -1,7 +1,11 @@
 //! The statements of a round, each for all rows of its kind. Rows come as one JSON array that is read as binary JSON: as
 //! text, each column would parse its row anew.
 
-use super::{batch::Batch, row::Rows};
+use super::{
+    batch::Batch,
+    row::Rows,
+    watches::{UNWATCHED, WATCHED},
+};
 
 const PLANS: &str = "
     insert into saga_plans (digest, body)
@@ -98,7 +102,7 @@ const EVENTS: &str = "
     select v ->> 'saga', v ->> 'at', v ->> 'kind', v ->> 'actor', v ->> 'step', v ->> 'phase', v ->> 'detail'
     from (select value as v from jsonb_each(?))";
 
-/// At most eleven statements, whatever the number of rows. A saga that is advanced has been read under the same lock:
+/// At most thirteen statements, whatever the number of rows. A saga that is advanced has been read under the same lock:
 /// every row is there.
 pub(super) fn write_rows(batch: &mut Batch, rows: &Rows<'_>) {
     let plans: Vec<_> = rows.plans.values().collect();
@@ -112,5 +116,7 @@ pub(super) fn write_rows(batch: &mut Batch, rows: &Rows<'_>) {
     batch.add_for(RESOLVED, &rows.resolved);
     batch.add_for(INTENTS, &rows.intents);
     batch.add_for(ANSWERED, &rows.answered);
+    batch.add_for(WATCHED, &rows.watched);
+    batch.add_for(UNWATCHED, &rows.unwatched);
     batch.add_for(EVENTS, &rows.events);
 }

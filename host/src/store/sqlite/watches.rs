@@ -1,0 +1,97 @@
+//! Watches: how they are written in a round, and read.
+
+use serde::Serialize;
+use sqlx::{Row as _, SqlitePool, sqlite::SqliteRow};
+
+use super::{error::store_error, round::json, views::corrupt};
+use crate::{
+    saga::SagaId,
+    store::{StoreError, Watch},
+};
+
+pub(super) const WATCHED: &str = "
+    insert into saga_watches (saga_id, began_ms, until_ms, next_look_ms, looks, intents)
+    select
+        v ->> 'saga_id', v ->> 'began_ms', v ->> 'until_ms', v ->> 'next_look_ms', v ->> 'looks', v ->> 'intents'
+    from (select value as v from json_each(?))
+    where true
+    on conflict (saga_id) do update set
+        began_ms = excluded.began_ms, until_ms = excluded.until_ms, next_look_ms = excluded.next_look_ms,
+        looks = excluded.looks, intents = excluded.intents";
+
+pub(super) const UNWATCHED: &str = "
+    delete from saga_watches where saga_id in (select value from json_each(?))";
+
+/// How often each of these watched sagas was looked at.
+pub(super) const LOOKS: &str =
+    "select saga_id, looks from saga_watches where saga_id in (select value from json_each(?))";
+
+#[derive(Serialize)]
+pub(super) struct WatchCells {
+    saga_id: SagaId,
+    began_ms: i64,
+    until_ms: i64,
+    next_look_ms: i64,
+    looks: u32,
+    intents: String,
+}
+
+impl WatchCells {
+    pub(super) fn new(saga_id: SagaId, watch: &Watch) -> WatchCells {
+        WatchCells {
+            saga_id,
+            began_ms: watch.began_ms,
+            until_ms: watch.until_ms,
+            next_look_ms: watch.next_look_ms,
+            looks: watch.looks,
+            intents: json(&watch.intents),
+        }
+    }
+}
+
+pub(super) async fn watch(readers: &SqlitePool, saga: SagaId) -> Result<Option<Watch>, StoreError> {
+    let row = sqlx::query("select * from saga_watches where saga_id = ?")
+        .bind(saga.to_string())
+        .fetch_optional(readers)
+        .await
+        .map_err(store_error)?;
+    row.map(|row| record(&row).map_err(|error| corrupt("a watch", &error)))
+        .transpose()
+        .map(|row| row.map(|(_, watch)| watch))
+}
+
+pub(super) async fn due_watches(
+    readers: &SqlitePool,
+    until_ms: i64,
+    limit: u32,
+) -> Result<Vec<(SagaId, Watch)>, StoreError> {
+    let rows = sqlx::query(
+        "select * from saga_watches where next_look_ms <= ? order by next_look_ms, saga_id limit ?",
+    )
+    .bind(until_ms)
+    .bind(limit)
+    .fetch_all(readers)
+    .await
+    .map_err(store_error)?;
+    rows.iter()
+        .map(|row| record(row).map_err(|error| corrupt("a watch", &error)))
+        .collect()
+}
+
+fn record(row: &SqliteRow) -> Result<(SagaId, Watch), sqlx::Error> {
+    let nonsense = |reason: String| sqlx::Error::Decode(reason.into());
+    let saga: &str = row.try_get("saga_id")?;
+    let looks: i64 = row.try_get("looks")?;
+    let intents: &str = row.try_get("intents")?;
+    let watch = Watch {
+        began_ms: row.try_get("began_ms")?,
+        until_ms: row.try_get("until_ms")?,
+        next_look_ms: row.try_get("next_look_ms")?,
+        looks: u32::try_from(looks).map_err(|_| nonsense(format!("looks: {looks}")))?,
+        intents: serde_json::from_str(intents).map_err(|error| nonsense(format!("intents: {error}")))?,
+    };
+    let saga = saga
+        .parse()
+        .map_err(|error| nonsense(format!("saga_id: {error}")))?;
+    Ok((saga, watch))
+}
