@@ -14,8 +14,9 @@ use super::{
     body::RawBody,
     cursor::PageParams,
     dto::{Definition, DefinitionSummary, Page, Time},
+    mapped::unknown_definition,
     path::Name,
-    problem::{Code, Problem},
+    problem::Problem,
     query::{NoQuery, Query},
     view,
 };
@@ -64,12 +65,8 @@ async fn get_definition(
     Name(name): Name,
     _: NoQuery,
 ) -> Result<Json<Definition>, Problem> {
-    let row = state.engine().catalog().definition(&name).ok_or_else(|| {
-        Problem::new(
-            Code::UnknownDefinition,
-            format!("there is no definition {name:?}; GET /v1/definitions lists them"),
-        )
-    })?;
+    let row = state.engine().catalog().definition(&name);
+    let row = row.ok_or_else(|| unknown_definition(&name))?;
     Ok(Json(shown(row)))
 }
 

@@ -40,7 +40,7 @@ impl From<StartError> for Problem {
                 Code::InvalidRequest,
                 "/definition",
                 "unknown-definition",
-                format!("there is no definition {name:?}; GET /v1/definitions lists them"),
+                no_definition(&name),
             ),
             StartError::Invalid(problems) => Problem::of_body(problems, |pointer| pointer),
             StartError::NotApproved(refused) => not_approved(&refused),
@@ -170,6 +170,14 @@ pub(super) fn channel_refused(error: ChannelError, pointer: &str) -> Problem {
         ChannelError::NotApproved(refused) => not_approved(&refused),
         ChannelError::Store(error) => error.into(),
     }
+}
+
+pub(super) fn unknown_definition(name: &str) -> Problem {
+    Problem::new(Code::UnknownDefinition, no_definition(name))
+}
+
+fn no_definition(name: &str) -> String {
+    format!("there is no definition {name:?}; GET /v1/definitions lists them")
 }
 
 pub(super) fn unknown_saga(saga: SagaId) -> Problem {

@@ -35,6 +35,7 @@ mod openapi;
 mod path;
 mod problem;
 mod query;
+mod reason;
 mod sagas;
 mod server;
 mod services;

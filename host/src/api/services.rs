@@ -1,19 +1,17 @@
 //! Services: what steps may call, whose account it is, and whether it is paused.
 
-use axum::{Extension, Json, extract::State};
+use axum::{Json, extract::State};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
     ApiState,
-    auth::Actor,
-    body::OptionalBody,
     dto::{Reason, Service, ServiceList, ServicePause, Time},
     path::Name,
     problem::{Code, Problem},
     query::NoQuery,
-    sagas::reason_of,
+    reason::Why,
 };
-use crate::engine::{Asked, ServiceError, ServiceStatus};
+use crate::engine::{ServiceError, ServiceStatus};
 
 pub(super) fn routes() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new()
@@ -49,12 +47,9 @@ async fn list_services(State(state): State<ApiState>, _: NoQuery) -> Json<Servic
 )]
 async fn pause_service(
     State(state): State<ApiState>,
-    Extension(actor): Extension<Actor>,
     Name(name): Name,
-    _: NoQuery,
-    OptionalBody(body): OptionalBody<Reason>,
+    Why(asked): Why,
 ) -> Result<Json<Service>, Problem> {
-    let asked = asked_of(actor, body)?;
     let status = state
         .engine()
         .pause_service(&name, asked)
@@ -80,25 +75,15 @@ async fn pause_service(
 )]
 async fn resume_service(
     State(state): State<ApiState>,
-    Extension(actor): Extension<Actor>,
     Name(name): Name,
-    _: NoQuery,
-    OptionalBody(body): OptionalBody<Reason>,
+    Why(asked): Why,
 ) -> Result<Json<Service>, Problem> {
-    let asked = asked_of(actor, body)?;
     let status = state
         .engine()
         .resume_service(&name, asked)
         .await
         .map_err(refused)?;
     Ok(Json(shown(status)))
-}
-
-fn asked_of(actor: Actor, body: Reason) -> Result<Asked, Problem> {
-    Ok(Asked {
-        actor: actor.0,
-        reason: reason_of(body.reason)?,
-    })
 }
 
 fn refused(error: ServiceError) -> Problem {

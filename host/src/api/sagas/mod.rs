@@ -14,7 +14,6 @@ mod verbs;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 pub(super) use start::{Request, start};
-pub(super) use verbs::read as reason_of;
 
 use super::ApiState;
 

@@ -3,19 +3,21 @@
 
 use axum::{Extension, Json as JsonAnswer, extract::State, response::Response};
 
-use super::verbs::{ask, read};
+use super::verbs::ask;
 use crate::{
     api::{
         ApiState,
         auth::Actor,
         body::OptionalBody,
         dto::{PauseMany, PausedMany, Pauses, Reason, Saga},
+        mapped::unknown_definition,
         path::SagaInPath,
-        problem::{Code, Problem},
+        problem::Problem,
         query::NoQuery,
+        reason::{Why, asked_of},
         view,
     },
-    engine::{Asked, HoldChange, HoldTarget, Verb},
+    engine::{HoldChange, HoldTarget, Verb},
 };
 
 /// Pause a saga.
@@ -36,13 +38,10 @@ use crate::{
 )]
 pub(super) async fn pause_saga(
     State(state): State<ApiState>,
-    Extension(actor): Extension<Actor>,
     SagaInPath(saga): SagaInPath,
-    _: NoQuery,
-    OptionalBody(body): OptionalBody<Reason>,
+    Why(asked): Why,
 ) -> Result<Response, Problem> {
-    let reason = read(body.reason)?;
-    ask(&state, actor, saga, Verb::Pause, reason).await
+    ask(&state, saga, Verb::Pause, asked).await
 }
 
 /// Resume a saga.
@@ -62,13 +61,10 @@ pub(super) async fn pause_saga(
 )]
 pub(super) async fn resume_saga(
     State(state): State<ApiState>,
-    Extension(actor): Extension<Actor>,
     SagaInPath(saga): SagaInPath,
-    _: NoQuery,
-    OptionalBody(body): OptionalBody<Reason>,
+    Why(asked): Why,
 ) -> Result<Response, Problem> {
-    let reason = read(body.reason)?;
-    ask(&state, actor, saga, Verb::Resume, reason).await
+    ask(&state, saga, Verb::Resume, asked).await
 }
 
 /// Pause all sagas, or all of a definition.
@@ -93,13 +89,10 @@ pub(super) async fn pause_sagas(
     if let Some(name) = &body.definition
         && state.engine().catalog().definition(name).is_none()
     {
-        return Err(Problem::new(
-            Code::UnknownDefinition,
-            format!("there is no definition {name:?}; GET /v1/definitions lists them"),
-        ));
+        return Err(unknown_definition(name));
     }
-    let (target, asked) = asked_of(body, actor)?;
-    let change = state.engine().pause(target, asked).await?;
+    let asked = asked_of(actor, body.reason)?;
+    let change = state.engine().pause(target_of(body.definition), asked).await?;
     Ok(JsonAnswer(shown(change)))
 }
 
@@ -121,8 +114,8 @@ pub(super) async fn resume_sagas(
     _: NoQuery,
     OptionalBody(body): OptionalBody<PauseMany>,
 ) -> Result<JsonAnswer<PausedMany>, Problem> {
-    let (target, asked) = asked_of(body, actor)?;
-    let change = state.engine().resume(target, asked).await?;
+    let asked = asked_of(actor, body.reason)?;
+    let change = state.engine().resume(target_of(body.definition), asked).await?;
     Ok(JsonAnswer(shown(change)))
 }
 
@@ -139,13 +132,8 @@ pub(super) async fn list_pauses(State(state): State<ApiState>, _: NoQuery) -> Js
     JsonAnswer(Pauses { items })
 }
 
-fn asked_of(body: PauseMany, actor: Actor) -> Result<(HoldTarget, Asked), Problem> {
-    let asked = Asked {
-        actor: actor.0,
-        reason: read(body.reason)?,
-    };
-    let target = body.definition.map_or(HoldTarget::All, HoldTarget::Definition);
-    Ok((target, asked))
+fn target_of(definition: Option<String>) -> HoldTarget {
+    definition.map_or(HoldTarget::All, HoldTarget::Definition)
 }
 
 fn shown(change: HoldChange) -> PausedMany {

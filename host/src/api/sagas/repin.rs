@@ -2,7 +2,6 @@
 
 use axum::{Extension, Json, extract::State};
 
-use super::verbs::{needed, read};
 use crate::{
     api::{
         ApiState,
@@ -13,6 +12,7 @@ use crate::{
         path::SagaInPath,
         problem::{Code, Problem},
         query::NoQuery,
+        reason::{asked_of, with_reason},
     },
     engine::{self, Asked, Repin, catalog::Misfit},
     saga::ComponentRef,
@@ -129,10 +129,9 @@ pub(super) async fn repin_sagas(
 }
 
 /// A dry run leaves no trace, so it needs no reason.
-pub(super) fn asked(Actor(actor): Actor, reason: Option<String>, dry_run: bool) -> Result<Asked, Problem> {
-    let reason = read(reason)?;
-    let reason = if dry_run { reason } else { Some(needed(reason)?) };
-    Ok(Asked { actor, reason })
+pub(super) fn asked(actor: Actor, reason: Option<String>, dry_run: bool) -> Result<Asked, Problem> {
+    let asked = asked_of(actor, reason)?;
+    if dry_run { Ok(asked) } else { with_reason(asked) }
 }
 
 fn component(state: &ApiState, text: &str) -> Result<ComponentRef, Problem> {

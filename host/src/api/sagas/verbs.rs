@@ -8,18 +8,16 @@ use crate::{
     api::{
         ApiState,
         auth::Actor,
-        body::{Body, OptionalBody},
+        body::Body,
         dto::{Reason, Saga, SkipStep},
         path::SagaInPath,
-        problem::{Code, Problem},
+        problem::Problem,
         query::NoQuery,
+        reason::{Because, Why, asked_of, with_reason},
     },
     engine::{Asked, Verb},
     saga::SagaId,
 };
-
-/// Longest reason, in characters.
-const MAX_REASON_CHARS: usize = 1_000;
 
 /// Ask a saga to go back.
 ///
@@ -39,13 +37,10 @@ const MAX_REASON_CHARS: usize = 1_000;
 )]
 pub(super) async fn cancel_saga(
     State(state): State<ApiState>,
-    Extension(actor): Extension<Actor>,
     SagaInPath(saga): SagaInPath,
-    _: NoQuery,
-    OptionalBody(body): OptionalBody<Reason>,
+    Why(asked): Why,
 ) -> Result<Response, Problem> {
-    let reason = read(body.reason)?;
-    ask(&state, actor, saga, Verb::Cancel, reason).await
+    ask(&state, saga, Verb::Cancel, asked).await
 }
 
 /// Begin what is stuck anew.
@@ -65,13 +60,10 @@ pub(super) async fn cancel_saga(
 )]
 pub(super) async fn retry_saga(
     State(state): State<ApiState>,
-    Extension(actor): Extension<Actor>,
     SagaInPath(saga): SagaInPath,
-    _: NoQuery,
-    OptionalBody(body): OptionalBody<Reason>,
+    Because(asked): Because,
 ) -> Result<Response, Problem> {
-    let reason = needed(read(body.reason)?)?;
-    ask(&state, actor, saga, Verb::Retry, Some(reason)).await
+    ask(&state, saga, Verb::Retry, asked).await
 }
 
 /// Take back a saga that has completed.
@@ -91,13 +83,10 @@ pub(super) async fn retry_saga(
 )]
 pub(super) async fn rollback_saga(
     State(state): State<ApiState>,
-    Extension(actor): Extension<Actor>,
     SagaInPath(saga): SagaInPath,
-    _: NoQuery,
-    OptionalBody(body): OptionalBody<Reason>,
+    Because(asked): Because,
 ) -> Result<Response, Problem> {
-    let reason = needed(read(body.reason)?)?;
-    ask(&state, actor, saga, Verb::Rollback, Some(reason)).await
+    ask(&state, saga, Verb::Rollback, asked).await
 }
 
 /// Let a saga go on without a step that is stuck.
@@ -122,8 +111,8 @@ pub(super) async fn skip_step(
     _: NoQuery,
     Body(body): Body<SkipStep>,
 ) -> Result<Response, Problem> {
-    let reason = needed(read(body.reason)?)?;
-    ask(&state, actor, saga, Verb::Skip { step: body.step }, Some(reason)).await
+    let asked = with_reason(asked_of(actor, body.reason)?)?;
+    ask(&state, saga, Verb::Skip { step: body.step }, asked).await
 }
 
 /// Give up on what is stuck.
@@ -142,49 +131,18 @@ pub(super) async fn skip_step(
 )]
 pub(super) async fn abandon_saga(
     State(state): State<ApiState>,
-    Extension(actor): Extension<Actor>,
     SagaInPath(saga): SagaInPath,
-    _: NoQuery,
-    OptionalBody(body): OptionalBody<Reason>,
+    Because(asked): Because,
 ) -> Result<Response, Problem> {
-    let reason = needed(read(body.reason)?)?;
-    ask(&state, actor, saga, Verb::Abandon, Some(reason)).await
+    ask(&state, saga, Verb::Abandon, asked).await
 }
 
 pub(super) async fn ask(
     state: &ApiState,
-    actor: Actor,
     saga: SagaId,
     verb: Verb,
-    reason: Option<String>,
+    asked: Asked,
 ) -> Result<Response, Problem> {
-    let asked = Asked {
-        actor: actor.0,
-        reason,
-    };
     let row = state.engine().verb(saga, verb, asked).await?;
     answer(state, row).await
-}
-
-pub(in crate::api) fn read(reason: Option<String>) -> Result<Option<String>, Problem> {
-    match reason {
-        Some(reason) if reason.chars().count() > MAX_REASON_CHARS => Err(Problem::at_pointer(
-            Code::InvalidRequest,
-            "/reason",
-            "length",
-            format!("it has at most {MAX_REASON_CHARS} characters"),
-        )),
-        reason => Ok(reason.filter(|reason| !reason.trim().is_empty())),
-    }
-}
-
-pub(super) fn needed(reason: Option<String>) -> Result<String, Problem> {
-    reason.ok_or_else(|| {
-        Problem::at_pointer(
-            Code::InvalidRequest,
-            "/reason",
-            "missing",
-            "say why: it stands in the saga's events",
-        )
-    })
 }
