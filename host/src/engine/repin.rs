@@ -14,10 +14,7 @@ use super::{
     verbs::step_named,
 };
 use crate::{
-    saga::{
-        ComponentRef, Event, IllegalEvent, JournalRecord, Phase, RecordState, Saga, SagaId, StepIndex,
-        StepState,
-    },
+    saga::{ComponentRef, Event, IllegalEvent, JournalRecord, Phase, RecordState, Saga, SagaId, StepIndex},
     store::StoreError,
 };
 
@@ -246,30 +243,14 @@ fn meant(saga: &Saga, repin: &Repin) -> Result<Vec<StepIndex>, VerbError> {
                 .as_ref()
                 .is_none_or(|digest| step.component.digest == *digest)
         })
-        .filter(|(step, _)| call_to_come(saga, *step).is_some())
+        .filter(|(step, _)| saga.call_to_come(*step).is_some())
         .map(|(step, _)| step)
         .collect())
 }
 
-/// Which function of the step may be called next, if any is.
-fn call_to_come(saga: &Saga, step: StepIndex) -> Option<Phase> {
-    let turned = saga.turning.is_some();
-    match &saga.steps[step] {
-        StepState::Pending if turned => None,
-        StepState::Pending => Some(Phase::Run),
-        StepState::Running(_) | StepState::RunStuck { .. } if turned => Some(Phase::Compensate),
-        StepState::Running(_) | StepState::RunStuck { .. } => Some(Phase::Run),
-        StepState::Ran(_) if turned => Some(Phase::Compensate),
-        // Before the turning only a success stands here, and a rollback that may come is no call to come.
-        StepState::Ran(_) => None,
-        StepState::Undoing { .. } | StepState::UndoStuck { .. } => Some(Phase::Compensate),
-        StepState::RunSkipped { .. } | StepState::UndoSkipped { .. } | StepState::Undone { .. } => None,
-    }
-}
-
 /// What the saga's own state has against it.
 fn standing(live: &Live, step: StepIndex, journal: &[JournalRecord]) -> Vec<RepinProblem> {
-    match call_to_come(&live.saga, step) {
+    match live.saga.call_to_come(step) {
         None => vec![RepinProblem::StepOver],
         Some(Phase::Compensate) => Vec::new(),
         Some(Phase::Run) if live.calling.contains_key(&(step, Phase::Run)) => {

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Json, SagaId,
+    event::Phase,
     plan::{Plan, StepIndex},
 };
 
@@ -263,6 +264,25 @@ impl Saga {
             takeovers: 0,
             revision: 1,
             steps,
+        }
+    }
+
+    /// Which function of the step may be called next, if any is.
+    pub fn call_to_come(&self, step: StepIndex) -> Option<Phase> {
+        let turned = self.turning.is_some();
+        match &self.steps[step] {
+            StepState::Pending | StepState::Running(_) | StepState::RunStuck { .. } if !turned => {
+                Some(Phase::Run)
+            }
+            StepState::Running(_) | StepState::RunStuck { .. } => Some(Phase::Compensate),
+            StepState::Ran(_) if turned => Some(Phase::Compensate),
+            StepState::Undoing { .. } | StepState::UndoStuck { .. } => Some(Phase::Compensate),
+            // Before the turning a step that ran has succeeded, and a rollback that may come is no call to come.
+            StepState::Pending
+            | StepState::Ran(_)
+            | StepState::RunSkipped { .. }
+            | StepState::UndoSkipped { .. }
+            | StepState::Undone { .. } => None,
         }
     }
 

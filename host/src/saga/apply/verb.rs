@@ -6,7 +6,7 @@ use super::{refuse_at_rest, step_of, turn};
 use crate::saga::{
     event::{Command, IllegalEvent, Moment, Phase},
     plan::{ComponentRef, StepIndex},
-    state::{Failure, RunEnd, Saga, Status, StepState, Turning, Verdict, Work},
+    state::{Failure, Saga, Status, StepState, Turning, Work},
 };
 
 /// More takeovers than this in a row, each with a call of the saga on the dead host: the saga is taken for the killer.
@@ -79,20 +79,8 @@ pub(super) fn repin(saga: &mut Saga, steps: Vec<(StepIndex, ComponentRef)>) -> R
         return Err(IllegalEvent::Ended);
     }
     for (step, component) in &steps {
-        let has_a_call_to_come = match step_of(saga, *step)? {
-            StepState::Pending => saga.turning.is_none(),
-            StepState::Ran(RunEnd {
-                verdict: Verdict::Succeeded(_),
-                ..
-            }) => saga.turning.is_some(),
-            StepState::Running(_)
-            | StepState::Ran(_)
-            | StepState::RunStuck { .. }
-            | StepState::Undoing { .. }
-            | StepState::UndoStuck { .. } => true,
-            StepState::RunSkipped { .. } | StepState::UndoSkipped { .. } | StepState::Undone { .. } => false,
-        };
-        if !has_a_call_to_come {
+        step_of(saga, *step)?;
+        if saga.call_to_come(*step).is_none() {
             return Err(IllegalEvent::StepOver);
         }
         if saga.plan.steps[*step].component.name != component.name {
