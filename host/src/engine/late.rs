@@ -23,9 +23,9 @@ use serde_json::{Value, json};
 
 use super::{
     Engine,
-    drive::{AdvanceError, OpenError, With},
+    drive::OpenError,
     findings,
-    request::Asked,
+    request::{Asked, VerbError},
 };
 use crate::{
     cloud::{LookError, Seen, Sighting, Wanted, is_lookable},
@@ -269,7 +269,6 @@ impl Engine {
         saga: SagaId,
         late: BTreeMap<StepIndex, String>,
     ) -> Result<(), StoreError> {
-        self.store.claim_ended(saga, self.host).await?;
         let mut entry = match self.open(saga).await {
             Ok(entry) => entry,
             Err(OpenError::Unknown) => return Ok(()),
@@ -278,30 +277,26 @@ impl Engine {
         let Some(live) = entry.live.as_mut() else {
             return Ok(());
         };
+        let mut undone = Ok(());
         for (step, reason) in late {
             tracing::info!(%saga, reason, "undoing what has shown up late");
-            let with = || With {
-                asked: Asked {
-                    actor: HOST.to_owned(),
-                    reason: Some(reason.clone()),
-                },
-                ..With::nothing()
+            let asked = Asked {
+                actor: HOST.to_owned(),
+                reason: Some(reason),
             };
-            let event = Event::LateEffect { step };
-            let mut applied = self.advance(live, event.clone(), with()).await;
-            if matches!(applied, Err(AdvanceError::Fenced)) && self.reload(live).await {
-                applied = self.advance(live, event, with()).await;
-            }
-            match applied {
+            match self.apply_asked(live, Event::LateEffect { step }, asked).await {
                 Ok(()) => {}
-                Err(AdvanceError::Store(error)) => return Err(error),
+                Err(VerbError::Store(error)) => {
+                    undone = Err(error);
+                    break;
+                }
                 Err(error) => {
                     tracing::warn!(%saga, %error, "what has shown up late isn't undone now; looking again")
                 }
             }
         }
         self.go_on(entry).await;
-        Ok(())
+        undone
     }
 
     async fn judge(&self, saga: &Saga, watch: &Watch, sightings: &Sightings) -> Result<Outcome, StoreError> {
