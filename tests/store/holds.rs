@@ -2,7 +2,7 @@
 
 use arcadia::{
     saga::{Event, Hold, SagaId},
-    store::{HoldRow, HoldTarget},
+    store::{HOST, HoldRow, HoldTarget},
 };
 use uuid::Uuid;
 
@@ -40,6 +40,16 @@ on_every_store! {
         assert!(store.store.remove_hold(&targets[1]).await.unwrap());
         assert!(!store.store.remove_hold(&targets[1]).await.unwrap());
         assert_eq!(store.store.holds().await.unwrap().len(), 2);
+    }
+
+    a_persons_hold_takes_the_place_of_the_hosts_own_and_never_the_other_way_round(store) {
+        let target = HoldTarget::Service("cloud".to_owned());
+        let hosts = HoldRow { by: HOST.to_owned(), ..hold(target.clone(), Some("401")) };
+        let persons = HoldRow { since_ms: T0 + 1, ..hold(target, None) };
+        assert_eq!(store.store.put_hold(hosts.clone()).await.unwrap(), hosts);
+        assert_eq!(store.store.put_hold(persons.clone()).await.unwrap(), persons);
+        assert_eq!(store.store.put_hold(hosts).await.unwrap(), persons);
+        assert_eq!(store.store.holds().await.unwrap(), [persons]);
     }
 
     sagas_that_have_not_ended_are_paged_by_id(store) {

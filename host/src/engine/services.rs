@@ -92,13 +92,9 @@ impl Engine {
         name: &str,
         asked: Asked,
     ) -> Result<ServiceStatus, ServiceError> {
-        let status = self.service(name)?;
+        self.service(name)?;
         self.services.pause(name, Closed::Paused);
-        let target = HoldTarget::Service(name.to_owned());
-        if status.by_host() {
-            self.store.remove_hold(&target).await?;
-        }
-        self.pause(target, asked).await?;
+        self.pause(HoldTarget::Service(name.to_owned()), asked).await?;
         self.forget_finding(name).await?;
         self.service(name)
     }

@@ -104,7 +104,7 @@ pub trait Store: Send + Sync + 'static {
     /// What is paused beyond single sagas.
     async fn holds(&self) -> Result<Vec<HoldRow>, StoreError>;
 
-    /// Adds a row, durably, unless there is one for its target; answers the one in force.
+    /// Adds a row, durably, unless somebody else than the host itself has put one for its target; answers the one in force.
     async fn put_hold(&self, hold: HoldRow) -> Result<HoldRow, StoreError>;
 
     /// False: there was none.

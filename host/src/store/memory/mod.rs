@@ -19,7 +19,7 @@ use uuid::Uuid;
 
 use self::run::Run;
 use super::{
-    AddToken, Applied, Change, ChannelRow, ComponentRow, DefinitionRow, EventRow, FindingRow, HoldRow,
+    AddToken, Applied, Change, ChannelRow, ComponentRow, DefinitionRow, EventRow, FindingRow, HOST, HoldRow,
     HoldTarget, HostId, LoadedSaga, LogRow, NewComponent, NewLog, NewToken, Page, ProvisionedRow,
     PutComponent, ResourceFilter, ResourceRow, RevokeToken, SagaFilter, SagaRow, SetStatus, StepRow, Store,
     StoreError, Takeover, TokenMark, TokenRow, Watch, inventory::Inventory,
@@ -136,7 +136,9 @@ impl Store for MemoryStore {
 
     async fn put_hold(&self, hold: HoldRow) -> Result<HoldRow, StoreError> {
         let mut state = self.state();
-        Ok(state.holds.entry(hold.target.key()).or_insert(hold).clone())
+        let key = hold.target.key();
+        let kept = state.holds.remove(&key).filter(|row| row.by != HOST);
+        Ok(state.holds.entry(key).or_insert(kept.unwrap_or(hold)).clone())
     }
 
     async fn remove_hold(&self, target: &HoldTarget) -> Result<bool, StoreError> {

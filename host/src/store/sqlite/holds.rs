@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     saga::SagaId,
-    store::{HoldRow, HoldTarget, StoreError},
+    store::{HOST, HoldRow, HoldTarget, StoreError},
 };
 
 pub(super) async fn holds(readers: &SqlitePool) -> Result<Vec<HoldRow>, StoreError> {
@@ -22,15 +22,20 @@ pub(super) async fn holds(readers: &SqlitePool) -> Result<Vec<HoldRow>, StoreErr
 }
 
 pub(super) async fn put_hold(writer: &mut SqliteConnection, hold: &HoldRow) -> Result<HoldRow, StoreError> {
-    // The update changes nothing: it is what makes `returning` tell of a row that was there before.
+    // Where nothing changes the update still makes `returning` tell of the row that is there.
     let row = sqlx::query(
-        "insert into holds (target, by, reason, since_ms) values (?, ?, ?, ?)
-         on conflict (target) do update set target = excluded.target returning *",
+        "insert into holds (target, by, reason, since_ms) values (?1, ?2, ?3, ?4)
+         on conflict (target) do update set
+            by = iif(holds.by = ?5, excluded.by, holds.by),
+            reason = iif(holds.by = ?5, excluded.reason, holds.reason),
+            since_ms = iif(holds.by = ?5, excluded.since_ms, holds.since_ms)
+         returning *",
     )
     .bind(hold.target.key())
     .bind(&hold.by)
     .bind(hold.reason.as_deref())
     .bind(hold.since_ms)
+    .bind(HOST)
     .fetch_one(writer)
     .await
     .map_err(commit_error)?;
