@@ -2,16 +2,16 @@
 //!
 //! | file | noun |
 //! |---|---|
-//! | `services` | the configured services, and `fetch` |
+//! | `services`, `service` | the configured services, and `fetch`; one of them |
 //! | `config`, `secret`, `credential` | what the operator says about them; a credential in memory, and the one in use |
 //! | `request`, `journal` | the words: what a step asks for; the journal as the exchange sees it |
 //! | `identity`, `probe` | whose account a service reaches; how that is read |
 //! | `gate` | whether it may be used now: a 401 closes it |
 //! | `look` | what a provider has under our tags |
-//! | `policy` | which requests have a legal shape and are granted |
+//! | `policy`, `grants` | which requests have a legal shape and are granted; what two lists of grants have in common |
 //! | `read`, `write` | the two ways through: shared and unjournaled; journaled and sent at most once |
 //! | `exchange`, `judge` | one exchange on the wire; what its end proves |
-//! | `budget`, `turns`, `ratelimit` | the rate budget, who is next, what the service says about it |
+//! | `budget`, `slot`, `turns`, `ratelimit` | the rate budget, a place in it, who is next, what the service says about it |
 //! | `shared`, `open` | answers that calls share; which steps have an exchange on the wire |
 //! | `record`, `redact` | a record as the step sees it again; what is kept for people |
 //! | `crypto` | the TLS provider |
@@ -36,8 +36,10 @@ mod record;
 mod redact;
 mod request;
 mod secret;
+mod service;
 mod services;
 mod shared;
+mod slot;
 mod turns;
 mod write;
 

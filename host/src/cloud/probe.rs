@@ -17,7 +17,7 @@ use super::{
     exchange::{Ending, WireAnswer, exchange},
     judge::{UNAUTHORIZED, judge_read},
     policy,
-    services::{Prepared, Service},
+    service::{Prepared, Service},
 };
 use crate::saga::{Phase, SagaId};
 

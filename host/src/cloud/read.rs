@@ -8,7 +8,7 @@ use super::{
     FetchError, Journal, Response,
     exchange::{Ending, WireAnswer, exchange},
     judge::{FORBIDDEN, judge_read, response_of},
-    services::{Prepared, Service},
+    service::{Prepared, Service},
     shared::{Lead, Lookup, Question},
 };
 use crate::saga::id::hash_of;

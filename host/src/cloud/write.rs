@@ -13,7 +13,8 @@ use super::{
     open::{OpenExchanges, OpenGuard},
     record::replayed,
     redact::redacted_body,
-    services::{Prepared, Service, Slot},
+    service::{Prepared, Service},
+    slot::Slot,
 };
 use crate::saga::{Answer, Intent, RecordState};
 
