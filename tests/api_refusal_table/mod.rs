@@ -1,8 +1,13 @@
 //! Requests that the HTTP API has to refuse, and how.
 
+mod starts;
+mod verbs;
+
 use serde_json::{Value, json};
 
-use crate::api_server::{Api, example, sleeper};
+use self::starts::{fields, plans, steps};
+pub use self::verbs::verbs;
+use crate::api_server::example;
 
 /// A request, and what its refusal has to be.
 pub struct Refusal {
@@ -68,121 +73,6 @@ pub fn everywhere() -> Vec<Refusal> {
         administration(),
     ];
     groups.into_iter().flatten().collect()
-}
-
-fn start(body: &Value, place: &'static str) -> Refusal {
-    sent("POST", "/v1/sagas", body, INVALID, place)
-}
-
-fn step(name: &str, component: &str) -> Value {
-    json!({ "name": name, "component": component })
-}
-
-fn inline(steps: Value) -> Value {
-    json!({ "kind": "test", "steps": steps })
-}
-
-fn plans() -> Vec<Refusal> {
-    vec![
-        start(&json!({}), "/definition"),
-        start(&json!({ "definition": "nope" }), "/definition"),
-        start(&json!({ "definition": "strict", "kind": "test" }), "/kind"),
-        start(&json!({ "definition": "strict", "steps": [] }), "/steps"),
-        start(&json!({ "definition": "strict" }), "/inputs/a"),
-        start(
-            &json!({ "definition": "strict", "inputs": { "a": "1" } }),
-            "/inputs/a",
-        ),
-        start(
-            &json!({ "definition": "strict", "inputs": { "a": 1, "b": 2 } }),
-            "/inputs/b",
-        ),
-        start(&json!({ "definition": "strict", "inputs": [] }), "/inputs"),
-        start(&json!({ "kind": "test" }), "/steps"),
-        start(&json!({ "steps": [step("one", "noop")] }), "/kind"),
-        start(
-            &json!({ "kind": "holiday", "steps": [step("one", "noop")] }),
-            "/kind",
-        ),
-    ]
-}
-
-fn steps() -> Vec<Refusal> {
-    let with = |mut step: Value, field: &str, value: Value| {
-        step[field] = value;
-        inline(json!([step]))
-    };
-    vec![
-        start(&inline(json!([])), "/steps"),
-        start(&inline(json!({})), "/steps"),
-        start(&inline(json!([7])), "/steps/0"),
-        start(&inline(json!([step("one", "nope")])), "/steps/0/component"),
-        start(&inline(json!([step("one", "noop@9.9.9")])), "/steps/0/component"),
-        start(&inline(json!([step("one", "noop#nope")])), "/steps/0/component"),
-        start(
-            &inline(json!([step("one", "noop"), step("ONE", "noop")])),
-            "/steps/1/name",
-        ),
-        start(&inline(json!([step("", "noop")])), "/steps/0/name"),
-        start(&inline(json!([{ "name": "one" }])), "/steps/0/component"),
-        start(
-            &with(step("one", "noop"), "after", json!(["nobody"])),
-            "/steps/0/after/0",
-        ),
-        start(
-            &with(step("one", "noop"), "scope", json!("a b")),
-            "/steps/0/scope",
-        ),
-        start(
-            &with(step("one", "noop"), "nonsense", json!(1)),
-            "/steps/0/nonsense",
-        ),
-        start(
-            &with(step("one", "noop"), "run", json!({ "max_attempts": 0 })),
-            "/steps/0/run/max_attempts",
-        ),
-        start(
-            &with(step("one", "scripted"), "params", json!({ "run": 7 })),
-            "/steps/0/params/run",
-        ),
-        start(
-            &with(step("one", "noop"), "params", json!({ "tags": ["arcadia-r-x"] })),
-            "/steps/0/params/tags/0",
-        ),
-    ]
-}
-
-fn fields() -> Vec<Refusal> {
-    let start_with = |field: &str, value: Value| {
-        let mut body = inline(json!([step("one", "scripted")]));
-        body[field] = value;
-        body
-    };
-    vec![
-        start(&start_with("params", json!({ "nope": {} })), "/params/nope"),
-        start(&start_with("params", json!({ "one": 7 })), "/params/one"),
-        start(
-            &start_with("params", json!({ "one": { "run": 7 } })),
-            "/params/one/run",
-        ),
-        start(
-            &start_with("params", json!({ "one": { "tags": ["arcadia-x"] } })),
-            "/params/one/tags/0",
-        ),
-        start(
-            &start_with("inputs", json!({ "my_tags": ["ok", "Arcadia-Saga-1"] })),
-            "/inputs/my_tags/1",
-        ),
-        start(&start_with("inputs", json!("text")), "/inputs"),
-        start(&start_with("deployment_id", json!("")), "/deployment_id"),
-        start(
-            &start_with("deployment_id", json!("x".repeat(256))),
-            "/deployment_id",
-        ),
-        start(&start_with("deployment_id", json!(7)), "/deployment_id"),
-        start(&start_with("triggered_by", json!("")), "/triggered_by"),
-        start(&start_with("triggerd_by", json!("me")), "/triggerd_by"),
-    ]
 }
 
 fn bodies() -> Vec<Refusal> {
@@ -470,122 +360,4 @@ fn administration() -> Vec<Refusal> {
         no_body("DELETE", "/v1/tokens/nobody", 404, "unknown-token", ""),
         no_body("DELETE", "/v1/tokens/admin", 409, "last-admin-token", ""),
     ]
-}
-
-/// Verbs that don't fit the saga. Starts the sagas for that.
-pub async fn verbs(api: &Api) -> Vec<Refusal> {
-    let ended = api.saga(json!([{ "name": "one", "component": "noop" }])).await;
-    api.rest(&ended).await;
-    let asleep = api.saga(json!([sleeper("one")])).await;
-    api.asleep(&asleep).await;
-    let nobody = "01939f3e-0000-7aaa-8bbb-ccccdddddddd";
-    let because = json!({ "reason": "because" });
-    let verb = |saga: &str, verb: &str, body: &Value, refusal, place| {
-        sent("POST", &format!("/v1/sagas/{saga}/{verb}"), body, refusal, place)
-    };
-    let mut refusals = vec![
-        verb(&ended, "cancel", &json!({}), (409, "already-ended"), ""),
-        verb(
-            &asleep,
-            "cancel",
-            &json!({ "reason": "x".repeat(1_001) }),
-            INVALID,
-            "/reason",
-        ),
-        verb(&asleep, "cancel", &json!({ "reson": "x" }), INVALID, "/reson"),
-    ];
-    let skip = |step: &str| json!({ "step": step, "reason": "because" });
-    refusals.extend([
-        verb(&asleep, "skip", &skip("ONE"), (409, "not-stuck"), ""),
-        verb(&asleep, "skip", &skip("two"), INVALID, "/step"),
-        verb(&asleep, "skip", &because, INVALID, ""),
-        verb(&asleep, "skip", &json!({ "step": "one" }), INVALID, "/reason"),
-        verb(nobody, "skip", &skip("one"), (404, "unknown-saga"), ""),
-        verb(&asleep, "rollback", &because, (409, "not-completed"), ""),
-        verb(&ended, "retry", &because, (409, "not-stuck"), ""),
-    ]);
-    let to = |to: &str| json!({ "to": to, "reason": "because" });
-    let all = |verb: &str, body: Value, refusal, place| {
-        sent("POST", &format!("/v1/sagas/{verb}"), &body, refusal, place)
-    };
-    let from = |digest: &str| json!({ "from": digest, "to": "noop", "reason": "because" });
-    let scripted = api.engine.catalog().select("scripted").unwrap().digest;
-    let mut other = to("noop");
-    other["step"] = json!("one");
-    let mut nobody_there = to("scripted");
-    nobody_there["step"] = json!("two");
-    refusals.extend([
-        verb(&ended, "repin", &to("noop"), (409, "already-ended"), ""),
-        verb(&asleep, "repin", &to("nope@0.1.0"), INVALID, "/to"),
-        verb(&asleep, "repin", &to("scripted@9.9.9"), INVALID, "/to"),
-        verb(&asleep, "repin", &other, INVALID, "/step"),
-        verb(&asleep, "repin", &nobody_there, INVALID, "/step"),
-        verb(&asleep, "repin", &json!({ "to": "noop" }), INVALID, "/reason"),
-        verb(&asleep, "repin", &because, INVALID, ""),
-        verb(nobody, "repin", &to("noop"), (404, "unknown-saga"), ""),
-        all("repin", from("12"), INVALID, "/from"),
-        all("repin", from(&scripted), INVALID, "/from"),
-        all(
-            "repin",
-            json!({ "from": scripted, "to": "scripted" }),
-            INVALID,
-            "/reason",
-        ),
-        all(
-            "repin",
-            json!({ "from": scripted, "to": "nope", "dry_run": true }),
-            INVALID,
-            "/to",
-        ),
-        all(
-            "repin",
-            json!({ "from": scripted, "to": "scripted", "dry_run": true, "after": "7" }),
-            INVALID,
-            "/after",
-        ),
-        all("retry", json!({}), INVALID, "/reason"),
-        all(
-            "retry",
-            json!({ "dry_run": true, "kind": "holiday" }),
-            INVALID,
-            "/kind",
-        ),
-        all(
-            "retry",
-            json!({ "dry_run": true, "cursor": "x" }),
-            (400, "invalid-cursor"),
-            "cursor",
-        ),
-        all(
-            "retry",
-            json!({ "dry_run": true, "nonsense": 1 }),
-            INVALID,
-            "/nonsense",
-        ),
-    ]);
-    for name in ["retry", "abandon", "rollback"] {
-        if name != "rollback" {
-            refusals.push(verb(&asleep, name, &because, (409, "not-stuck"), ""));
-        }
-        refusals.push(verb(&asleep, name, &json!({}), INVALID, "/reason"));
-        refusals.push(verb(
-            &asleep,
-            name,
-            &json!({ "reason": "  " }),
-            INVALID,
-            "/reason",
-        ));
-        refusals.push(no_body(
-            "POST",
-            &format!("/v1/sagas/{asleep}/{name}"),
-            422,
-            "invalid-request",
-            "/reason",
-        ));
-    }
-    for name in ["cancel", "rollback", "retry", "abandon"] {
-        refusals.push(verb(nobody, name, &because, (404, "unknown-saga"), ""));
-        refusals.push(verb("7", name, &because, (400, "invalid-path"), "id"));
-    }
-    refusals
 }
