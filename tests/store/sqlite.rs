@@ -8,7 +8,10 @@ use sqlx::{Connection as _, SqliteConnection, sqlite::SqliteConnectOptions};
 use tempfile::TempDir;
 use uuid::Uuid;
 
-use super::fixture::{accept, advance, database, done, json, plan, saga, snapshot};
+use super::{
+    fixture::{accept, advance, database, done, json, plan, saga, snapshot},
+    watches::watch,
+};
 
 const HOST: HostId = HostId(Uuid::from_u128(0xA));
 const FENCE: Fence = Fence {
@@ -156,4 +159,30 @@ async fn a_row_that_makes_no_sense_stops_its_saga_and_no_other() {
         .unwrap();
     assert_eq!(applied, [Applied::Done]);
     store.load(ids[3]).await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_watch_that_makes_no_sense_is_left_out_and_others_are_looked_at() {
+    let folder = tempfile::tempdir().unwrap();
+    let (store, ids) = started(&folder, &[1, 2]).await;
+    let changes = [1, 2].map(|number| {
+        let mut change = advance(&saga(number, plan()), done(0), FENCE);
+        change.watch = Some(watch(10, 0));
+        Change::Advance(Box::new(change))
+    });
+    assert_eq!(
+        store.commit(changes.into()).await.unwrap(),
+        [Applied::Done, Applied::Done]
+    );
+    by_hand(
+        &folder,
+        "update saga_watches set intents = '{' where saga_id like '%1'",
+    )
+    .await;
+    let due = store.due_watches(10, 9).await.unwrap();
+    assert_eq!(due, [(ids[1], watch(10, 0))]);
+    assert!(matches!(
+        store.watch(ids[0]).await,
+        Err(StoreError::Corrupt { .. })
+    ));
 }

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::fixture::{Fixture, T0, advance, done, event, on_every_store, page};
 
-fn watch(next_look_ms: i64, looks: u32) -> Watch {
+pub fn watch(next_look_ms: i64, looks: u32) -> Watch {
     Watch {
         began_ms: T0,
         until_ms: T0 + 86_400_000,

@@ -73,9 +73,14 @@ pub(super) async fn due_watches(
     .fetch_all(readers)
     .await
     .map_err(store_error)?;
-    rows.iter()
-        .map(|row| record(row).map_err(|error| corrupt("a watch", &error)))
-        .collect()
+    let read = |row: &SqliteRow| match record(row) {
+        Ok(watch) => Some(watch),
+        Err(error) => {
+            tracing::error!(%error, "a watch is not readable: its saga is not looked at, others are");
+            None
+        }
+    };
+    Ok(rows.iter().filter_map(read).collect())
 }
 
 fn record(row: &SqliteRow) -> Result<(SagaId, Watch), sqlx::Error> {
