@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     saga::{self, Command, Event, IllegalEvent, Intent, Moment, Phase, Saga, SagaId, StepIndex, Writes},
-    store::{Advance, Applied, Change, NewFinding, Page, ResourceFilter, StoreError, Watch},
+    store::{Advance, Applied, Change, NewFinding, Page, ResourceFilter, ResourceRow, StoreError, Watch},
 };
 
 /// How long a call may go on after its saga has turned.
@@ -187,26 +187,26 @@ impl Engine {
         } else {
             None
         };
-        let filter = ResourceFilter {
-            saga: Some(after.id),
-            with_deleted: true,
-            ..ResourceFilter::default()
-        };
-        let mut resources = self
-            .store
-            .resources(
-                &filter,
-                Page {
-                    limit: 1_000,
-                    after: None,
-                },
-            )
-            .await?;
+        let mut resources = self.resources_of(after.id).await?;
         if let Some((step, writes)) = written {
             findings::overlay(&mut resources, after, *step, writes);
         }
         let findings = findings::of(after, rests, moved, &journal, &resources, watch.as_ref());
         Ok((findings, watch))
+    }
+
+    /// What the inventory has of the saga, deleted things too.
+    pub(super) async fn resources_of(&self, saga: SagaId) -> Result<Vec<ResourceRow>, StoreError> {
+        let filter = ResourceFilter {
+            saga: Some(saga),
+            with_deleted: true,
+            ..ResourceFilter::default()
+        };
+        let page = Page {
+            limit: 1_000,
+            after: None,
+        };
+        self.store.resources(&filter, page).await
     }
 
     /// After `Fenced`: reads the saga anew. False: it is another host's now, and every call of it here is ended.

@@ -85,21 +85,33 @@ fn open_intents(
     watch: Option<&Watch>,
 ) -> Vec<NewFinding> {
     let found: BTreeSet<StepIndex> = late::found(watch);
-    doubtful(journal)
+    unaccounted(saga, journal, resources)
         .filter(|record| !found.contains(&record.intent.step))
-        .filter(|record| {
-            let step = &saga.plan.steps[record.intent.step].name;
-            !resources
-                .iter()
-                .any(|row| row.saga == saga.id && row.step.eq_ignore_ascii_case(step))
-        })
         .map(|record| open_intent(saga, record, watch))
         .collect()
 }
 
+/// Doubtful creates of steps that no row of the inventory is from.
+fn unaccounted<'a>(
+    saga: &'a Saga,
+    journal: &'a [JournalRecord],
+    resources: &'a [ResourceRow],
+) -> impl Iterator<Item = &'a JournalRecord> {
+    doubtful(journal).filter(|record| {
+        let step = &saga.plan.steps[record.intent.step].name;
+        !resources
+            .iter()
+            .any(|row| row.saga == saga.id && row.step.eq_ignore_ascii_case(step))
+    })
+}
+
 /// Those to services that nobody can look at: they stay open when the watch is over.
-pub fn unwatched_intents(saga: &Saga, journal: &[JournalRecord]) -> Vec<NewFinding> {
-    doubtful(journal)
+pub fn unwatched_intents(
+    saga: &Saga,
+    journal: &[JournalRecord],
+    resources: &[ResourceRow],
+) -> Vec<NewFinding> {
+    unaccounted(saga, journal, resources)
         .filter(|record| !is_lookable(&record.intent.service))
         .map(|record| open_intent(saga, record, None))
         .collect()
@@ -266,5 +278,103 @@ pub fn overlay(resources: &mut Vec<ResourceRow>, saga: &Saga, step: StepIndex, w
             | InventoryWrite::WithdrawProvisioned { .. }
             | InventoryWrite::Report { .. } => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::saga::{
+        CloudResource, CompensatePolicy, ComponentRef, Intent, Json, Kind, Plan, PlanStep, RunPolicy, SagaId,
+    };
+
+    fn saga() -> Saga {
+        let step = |name: &str| PlanStep {
+            name: name.to_owned(),
+            component: ComponentRef {
+                name: "any".to_owned(),
+                version: "1.0.0".to_owned(),
+                digest: String::new(),
+            },
+            params: Json::trusted("{}"),
+            scope: String::new(),
+            after: Vec::new(),
+            compensated: true,
+            pivot: false,
+            run: RunPolicy::default(),
+            compensate: CompensatePolicy::default(),
+        };
+        let plan = Plan {
+            definition: None,
+            kind: Kind::Test,
+            steps: vec![step("one"), step("two")],
+        };
+        Saga::accept(SagaId(Uuid::from_u128(1)), Arc::new(plan), [].into(), 5)
+    }
+
+    fn lost(saga: &Saga, step: StepIndex, service: &str) -> JournalRecord {
+        JournalRecord {
+            intent: Intent {
+                id: Uuid::now_v7(),
+                saga: saga.id,
+                step,
+                phase: Phase::Run,
+                once_key: None,
+                service: service.to_owned(),
+                identity: None,
+                method: "POST".to_owned(),
+                path: "/things".to_owned(),
+                request_hash: String::new(),
+                redacted_body: None,
+                at_ms: 5,
+            },
+            state: RecordState::Open { ended_at_ms: Some(6) },
+        }
+    }
+
+    fn made_by(saga: &Saga, step: &str) -> ResourceRow {
+        let key = ResourceKey {
+            provider: "things".to_owned(),
+            account: String::new(),
+            kind: "thing".to_owned(),
+            provider_id: "7".to_owned(),
+        };
+        ResourceRow {
+            resource_id: key.resource_id(),
+            resource: CloudResource {
+                key,
+                name: None,
+                region: None,
+                status: "new".to_owned(),
+                public_ip: None,
+                tags: Vec::new(),
+                raw: Json::trusted("{}"),
+            },
+            saga: saga.id,
+            step: step.to_owned(),
+            first_seen_ms: 5,
+            last_seen_ms: 5,
+            deleted_ms: None,
+        }
+    }
+
+    #[test]
+    fn what_nobody_could_look_at_stays_open_after_the_watch_unless_the_inventory_has_it() {
+        let saga = saga();
+        let journal = [
+            lost(&saga, 0, "things"),
+            lost(&saga, 1, "things"),
+            lost(&saga, 1, "digitalocean"),
+        ];
+        let told = |resources: &[ResourceRow]| -> Vec<Option<StepIndex>> {
+            let findings = unwatched_intents(&saga, &journal, resources);
+            findings.into_iter().map(|finding| finding.step).collect()
+        };
+        assert_eq!(told(&[]), [Some(0), Some(1)]);
+        assert_eq!(told(&[made_by(&saga, "one")]), [Some(1)]);
     }
 }

@@ -242,10 +242,11 @@ impl Engine {
     /// Nothing has shown up for as long as it was watched.
     async fn over(&self, saga: &Saga, looks: u32, mut looked: Looked) -> Result<Looked, StoreError> {
         let journal = self.store.journal(saga.id).await?;
+        let resources = self.resources_of(saga.id).await?;
         looked.resolved_codes = vec![findings::OPEN_INTENT];
         looked
             .findings
-            .extend(findings::unwatched_intents(saga, &journal));
+            .extend(findings::unwatched_intents(saga, &journal, &resources));
         looked.events = vec![NewEvent {
             kind: "watch-ended",
             actor: HOST.to_owned(),
