@@ -6,7 +6,7 @@ use arcadia::{
     api::{self, ApiState},
     cloud::{Grant, ServiceConfig, Services},
     engine::{
-        Engine, EngineOptions,
+        Engine, EngineOptions, LeaseOptions,
         catalog::{BuiltIn, Catalog},
         tokens::{TokenText, Tokens},
     },
@@ -102,6 +102,7 @@ impl Api {
             runtime: RUNTIME.clone(),
             catalog,
             watching: Default::default(),
+            lease: LeaseOptions::default(),
         });
         let engine = engine.await.unwrap();
         Api::serving(engine, data).await

@@ -39,6 +39,7 @@ mod rate_budget;
 mod saga_core;
 mod service_identity;
 mod service_pauses;
+mod several_hosts;
 mod simulator;
 mod simulator_faults;
 mod simulator_holds;

@@ -41,7 +41,7 @@ fn findings(saga: SagaId, fence: Fence) -> Change {
     }))
 }
 
-fn record(number: u128, saga: SagaId, phase: Phase, fence: Fence) -> Change {
+pub fn record(number: u128, saga: SagaId, phase: Phase, fence: Fence) -> Change {
     Change::Intent(Box::new(RecordIntent {
         fence,
         intent: intent(number, saga, 0, phase),
@@ -185,7 +185,7 @@ on_every_store! {
     an_answer_is_taken_whoever_owns_the_saga(store) {
         let start = store.start(1).await;
         store.one(record(70, start.id, Phase::Run, store.fence())).await;
-        store.store.open_host(HostId(Uuid::from_u128(0xB))).await.unwrap();
+        store.hand_over(HostId(Uuid::from_u128(0xB))).await;
         let answer = Answer { intent: Uuid::from_u128(70), verdict: AnswerVerdict::Unsent, at_ms: 3_000 };
         assert_eq!(store.one(Change::Answer(Box::new(answer))).await, Applied::Done);
         let record = store.store.journal_record(Uuid::from_u128(70)).await.unwrap().unwrap();
@@ -221,11 +221,11 @@ on_every_store! {
         assert_eq!(store.one(keyed(2, "fresh", "hash", store.fence())).await, Applied::Done);
     }
 
-    opening_a_host_shuts_the_earlier_owner_out(store) {
+    a_claim_shuts_the_earlier_owner_out(store) {
         let start = store.start(1).await;
         let next_host = HostId(Uuid::from_u128(0xB));
-        let takeover = store.store.open_host(next_host).await.unwrap();
-        assert_eq!(takeover.taken, 1);
+        let takeover = store.hand_over(next_host).await;
+        assert_eq!(takeover.taken, [start.id]);
         let before = store.snapshot(&[start.id]).await;
         let applied = store
             .commit(vec![
@@ -242,19 +242,21 @@ on_every_store! {
         assert_eq!(applied, Applied::Done);
     }
 
-    a_saga_that_has_ended_is_claimed_and_no_other(store) {
+    a_saga_is_taken_from_whoever_owns_it_also_when_it_has_ended(store) {
         let next_host = HostId(Uuid::from_u128(0xB));
         let open = store.start(1).await;
-        store.store.claim_ended(open.id, next_host).await.unwrap();
+        store.store.take(open.id, store.host).await.unwrap();
         assert_eq!(store.store.load(open.id).await.unwrap().unwrap().fence, store.fence());
+        store.store.take(open.id, next_host).await.unwrap();
+        let fence = Fence { owner: next_host, number: 2 };
+        assert_eq!(store.store.load(open.id).await.unwrap().unwrap().fence, fence);
+        let late = store.one(Change::Advance(Box::new(advance(&open, done(0), store.fence())))).await;
+        assert_eq!(late, Applied::Fenced);
         let mut ended = store.start(2).await;
         for step in 0..3 {
             ended = store.go(&ended, done(step)).await;
         }
-        store.store.claim_ended(ended.id, store.fence().owner).await.unwrap();
-        assert_eq!(store.store.load(ended.id).await.unwrap().unwrap().fence, store.fence());
-        store.store.claim_ended(ended.id, next_host).await.unwrap();
-        let fence = Fence { owner: next_host, number: 2 };
+        store.store.take(ended.id, next_host).await.unwrap();
         assert_eq!(store.store.load(ended.id).await.unwrap().unwrap().fence, fence);
         let rollback = || Event::RollbackRequested { actor: "ann".to_owned(), reason: None };
         let late = store.one(Change::Advance(Box::new(advance(&ended, rollback(), store.fence())))).await;

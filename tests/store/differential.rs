@@ -9,7 +9,7 @@ use arcadia::{
 use uuid::Uuid;
 
 use super::{
-    fixture::{T0, database, page, snapshot},
+    fixture::{LEASE_MS, T0, database, page, snapshot},
     generator::Generator,
 };
 
@@ -82,15 +82,26 @@ async fn run(seed: u64, seen: &mut Seen) {
         seen.count(&found);
         if generator.dice.percent(10) {
             let calling: Vec<SagaId> = generator.sagas.keys().take(3).copied().collect();
-            memory.heartbeat(host, &calling).await.unwrap();
-            sqlite.heartbeat(host, &calling).await.unwrap();
+            let expected = memory.heartbeat(host, &calling, LEASE_MS).await.unwrap();
+            assert_eq!(
+                sqlite.heartbeat(host, &calling, LEASE_MS).await.unwrap(),
+                expected,
+                "{place}"
+            );
         }
-        if generator.dice.percent(5) {
+        let lost = generator.dice.percent(5);
+        if lost {
+            // Opening the file loses every host in it, at a time of its own.
+            lose(&memory, &*sqlite, host).await;
             drop(sqlite);
             sqlite = Arc::new(SqliteStore::open(&database(&folder)).await.unwrap());
         }
-        if generator.dice.percent(8) {
-            host = HostId(Uuid::from_u128(u128::from(generator.dice.next())));
+        if lost || generator.dice.percent(8) {
+            let before = std::mem::replace(
+                &mut host,
+                HostId(Uuid::from_u128(u128::from(generator.dice.next()))),
+            );
+            lose(&memory, &*sqlite, before).await;
             take_over(&memory, &*sqlite, host).await;
             generator.fence = Fence {
                 owner: host,
@@ -107,10 +118,22 @@ async fn run(seed: u64, seen: &mut Seen) {
     }
 }
 
+async fn lose(memory: &MemoryStore, sqlite: &dyn Store, host: HostId) {
+    memory.set_now_ms(sqlite.now_ms());
+    memory.leave(host).await.unwrap();
+    sqlite.leave(host).await.unwrap();
+}
+
 async fn take_over(memory: &MemoryStore, sqlite: &dyn Store, host: HostId) {
     memory.set_now_ms(sqlite.now_ms());
-    let expected: Takeover = memory.open_host(host).await.unwrap();
-    assert_eq!(sqlite.open_host(host).await.unwrap(), expected);
+    for store in [memory as &dyn Store, sqlite] {
+        store.open_host(host, LEASE_MS).await.unwrap();
+    }
+    // In two portions, the first a small one.
+    for limit in [2, 1_000] {
+        let expected: Takeover = memory.claim(host, limit).await.unwrap();
+        assert_eq!(sqlite.claim(host, limit).await.unwrap(), expected);
+    }
 }
 
 async fn compare(memory: &MemoryStore, sqlite: &dyn Store, generator: &Generator, host: HostId, place: &str) {

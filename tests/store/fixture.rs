@@ -9,7 +9,7 @@ use arcadia::{
     },
     store::{
         Accept, Advance, Applied, Change, Fence, Header, HostId, MemoryStore, NewEvent, NewFinding, Page,
-        SqliteStore, Store,
+        SqliteStore, Store, Takeover,
     },
 };
 use tempfile::TempDir;
@@ -39,6 +39,8 @@ pub(crate) use on_every_store;
 
 /// When everything in these tests begins.
 pub const T0: i64 = 1_000;
+/// Longer than any test.
+pub const LEASE_MS: i64 = 3_600_000;
 
 pub struct Fixture {
     pub store: Arc<dyn Store>,
@@ -59,7 +61,7 @@ impl Fixture {
 
     async fn on(store: Arc<dyn Store>, folder: Option<TempDir>) -> Fixture {
         let host = HostId(Uuid::from_u128(0xA));
-        store.open_host(host).await.unwrap();
+        store.open_host(host, LEASE_MS).await.unwrap();
         Fixture {
             store,
             host,
@@ -72,6 +74,13 @@ impl Fixture {
             owner: self.host,
             number: 1,
         }
+    }
+
+    /// The host leaves, and another one claims what it owned.
+    pub async fn hand_over(&self, to: HostId) -> Takeover {
+        self.store.leave(self.host).await.unwrap();
+        self.store.open_host(to, LEASE_MS).await.unwrap();
+        self.store.claim(to, 1_000).await.unwrap()
     }
 
     pub async fn commit(&self, changes: Vec<Change>) -> Vec<Applied> {

@@ -218,7 +218,7 @@ on_every_store! {
         answer(store, 71, AnswerVerdict::Lost, 2_000).await;
         answer(store, 72, AnswerVerdict::Unsent, 2_000).await;
         let before_ms = store.store.now_ms();
-        store.store.open_host(HostId(Uuid::from_u128(0xB))).await.unwrap();
+        store.hand_over(HostId(Uuid::from_u128(0xB))).await;
         let RecordState::Open { ended_at_ms: Some(ended_ms) } = state(store, 70).await else {
             panic!("the exchange of a dead host has ended");
         };

@@ -9,7 +9,7 @@ use tempfile::TempDir;
 use uuid::Uuid;
 
 use super::{
-    fixture::{accept, advance, database, done, json, plan, saga, snapshot},
+    fixture::{LEASE_MS, accept, advance, database, done, json, plan, saga, snapshot},
     watches::watch,
 };
 
@@ -25,7 +25,7 @@ async fn open(folder: &TempDir) -> SqliteStore {
 
 async fn started(folder: &TempDir, numbers: &[u128]) -> (SqliteStore, Vec<SagaId>) {
     let store = open(folder).await;
-    store.open_host(HOST).await.unwrap();
+    store.open_host(HOST, LEASE_MS).await.unwrap();
     let sagas: Vec<_> = numbers.iter().map(|number| saga(*number, plan())).collect();
     let accepts = sagas
         .iter()

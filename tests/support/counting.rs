@@ -1,5 +1,5 @@
-//! A store in front of the real one: counts the writer's transactions and can make each of them slow. Everything else
-//! goes straight through.
+//! A store in front of the real one: counts the writer's transactions and can make each of them slow, or keep one host's from
+//! arriving at all. Everything else goes straight through.
 
 use std::{
     sync::{
@@ -12,24 +12,48 @@ use std::{
 use arcadia::{
     saga::{IntentId, JournalRecord, Json, Phase, Plan, ResourceKey, SagaId, StepIndex},
     store::{
-        AddToken, Applied, Change, ChannelRow, ComponentRow, DefinitionRow, EventRow, FindingRow, HoldRow,
-        HoldTarget, HostId, LoadedSaga, LogRow, NewComponent, NewLog, NewToken, Page, ProvisionedRow,
-        PutComponent, ResourceFilter, ResourceRow, RevokeToken, SagaFilter, SagaRow, SetStatus, SqliteStore,
-        StepRow, Store, StoreError, Takeover, TokenMark, TokenRow, Watch,
+        AddToken, Applied, Beat, Change, ChannelRow, ComponentRow, DefinitionRow, EventRow, FindingRow,
+        HoldRow, HoldTarget, HostId, HostRow, LoadedSaga, LogRow, NewComponent, NewLog, NewToken, Page,
+        ProvisionedRow, PutComponent, ResourceFilter, ResourceRow, RevokeToken, SagaFilter, SagaRow,
+        SetStatus, SqliteStore, StepRow, Store, StoreError, Takeover, TokenMark, TokenRow, Watch,
     },
 };
 use async_trait::async_trait;
+use tokio::sync::watch;
 
 pub struct Counting {
-    inner: SqliteStore,
+    inner: Arc<dyn Store>,
     commits: Arc<AtomicU64>,
     each: Duration,
+    cut: watch::Receiver<bool>,
 }
 
 impl Counting {
     /// `each`: what every commit takes longer.
     pub fn wrap(commits: Arc<AtomicU64>, each: Duration) -> impl FnOnce(SqliteStore) -> Arc<dyn Store> {
-        move |inner| Arc::new(Counting { inner, commits, each })
+        move |inner| {
+            Arc::new(Counting {
+                inner: Arc::new(inner),
+                commits,
+                each,
+                cut: watch::Sender::new(false).subscribe(),
+            })
+        }
+    }
+
+    /// While `cut` is true nothing that is written arrives, and nobody is told.
+    pub fn behind(inner: Arc<dyn Store>, cut: &watch::Sender<bool>) -> Arc<dyn Store> {
+        Arc::new(Counting {
+            inner,
+            commits: Arc::default(),
+            each: Duration::ZERO,
+            cut: cut.subscribe(),
+        })
+    }
+
+    async fn arrives(&self) {
+        // The sender is gone: nobody cuts it any more.
+        let _ = self.cut.clone().wait_for(|cut| !cut).await;
     }
 }
 
@@ -48,19 +72,40 @@ impl Store for Counting {
         if !self.each.is_zero() {
             tokio::time::sleep(self.each).await;
         }
+        self.arrives().await;
         self.inner.commit(changes).await
     }
 
-    async fn open_host(&self, host: HostId) -> Result<Takeover, StoreError> {
-        self.inner.open_host(host).await
+    fn is_shared(&self) -> bool {
+        self.inner.is_shared()
     }
 
-    async fn claim_ended(&self, saga: SagaId, host: HostId) -> Result<(), StoreError> {
-        self.inner.claim_ended(saga, host).await
+    async fn open_host(&self, host: HostId, lease_ms: i64) -> Result<(), StoreError> {
+        self.inner.open_host(host, lease_ms).await
     }
 
-    async fn heartbeat(&self, host: HostId, calling: &[SagaId]) -> Result<(), StoreError> {
-        self.inner.heartbeat(host, calling).await
+    async fn heartbeat(&self, host: HostId, calling: &[SagaId], lease_ms: i64) -> Result<Beat, StoreError> {
+        self.arrives().await;
+        self.inner.heartbeat(host, calling, lease_ms).await
+    }
+
+    async fn leave(&self, host: HostId) -> Result<(), StoreError> {
+        self.arrives().await;
+        self.inner.leave(host).await
+    }
+
+    async fn claim(&self, host: HostId, limit: u32) -> Result<Takeover, StoreError> {
+        self.arrives().await;
+        self.inner.claim(host, limit).await
+    }
+
+    async fn take(&self, saga: SagaId, host: HostId) -> Result<(), StoreError> {
+        self.arrives().await;
+        self.inner.take(saga, host).await
+    }
+
+    async fn hosts(&self, limit: u32) -> Result<Vec<HostRow>, StoreError> {
+        self.inner.hosts(limit).await
     }
 
     async fn due(&self, host: HostId, until_ms: i64, limit: u32) -> Result<Vec<(SagaId, i64)>, StoreError> {

@@ -9,7 +9,7 @@ use std::{
 use arcadia::{
     cloud::{Secret, ServiceConfig, Services},
     engine::{
-        Engine, EngineOptions, PlanSource, StartSaga, WatchOptions,
+        Engine, EngineOptions, LeaseOptions, PlanSource, StartSaga, WatchOptions,
         catalog::{BuiltIn, Catalog},
     },
     saga::{Json, Kind, SagaId},
@@ -146,6 +146,17 @@ pub async fn engine_on(
     rules: &Rules,
     watching: WatchOptions,
 ) -> Arc<Engine> {
+    peer_on(store, simulator, rules, watching, LeaseOptions::default()).await
+}
+
+/// As [`engine_on`], for a store that hosts share.
+pub async fn peer_on(
+    store: Arc<dyn Store>,
+    simulator: &Simulator,
+    rules: &Rules,
+    watching: WatchOptions,
+    lease: LeaseOptions,
+) -> Arc<Engine> {
     arcadia::cloud::install_crypto();
     let shipped = ServiceConfig::digitalocean(Some(Secret::new("sim-token")));
     let provider = Rules::default();
@@ -170,6 +181,7 @@ pub async fn engine_on(
         runtime,
         catalog,
         watching,
+        lease,
     })
     .await
     .unwrap()

@@ -43,9 +43,24 @@ pub struct Budget {
 struct Window {
     limit: u32,
     span_ms: i64,
+    /// Of the one that was configured this is the part of one host among so many.
+    configured: u32,
 }
 
 impl Window {
+    fn of(limit: u32, span_ms: i64) -> Window {
+        let limit = limit.max(1);
+        Window {
+            limit,
+            span_ms,
+            configured: limit,
+        }
+    }
+
+    fn share_among(&mut self, hosts: u32) {
+        self.limit = (self.configured / hosts.max(1)).max(1);
+    }
+
     fn limit_for(self, phase: Phase) -> u32 {
         match phase {
             Phase::Compensate => self.limit,
@@ -80,14 +95,8 @@ impl Budget {
     /// Both limits at least 1.
     pub fn new(per_minute: u32, per_hour: u32) -> Self {
         Budget {
-            minute: Window {
-                limit: per_minute.max(1),
-                span_ms: MINUTE_SPAN_MS,
-            },
-            hour: Window {
-                limit: per_hour.max(1),
-                span_ms: HOUR_SPAN_MS,
-            },
+            minute: Window::of(per_minute, MINUTE_SPAN_MS),
+            hour: Window::of(per_hour, HOUR_SPAN_MS),
             in_flight: 0,
             ended: VecDeque::new(),
             paused_until: i64::MIN,
@@ -95,6 +104,12 @@ impl Budget {
             upstream: None,
             turns: Turns::default(),
         }
+    }
+
+    /// So many hosts share the budget: each takes an equal part. What the upstream itself says is left is obeyed all the same.
+    pub fn share_among(&mut self, hosts: u32) {
+        self.minute.share_among(hosts);
+        self.hour.share_among(hosts);
     }
 
     /// One request may leave now, and must be followed by [`Budget::settle`] or [`Budget::release`]; or come back in so many

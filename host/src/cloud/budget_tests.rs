@@ -37,6 +37,18 @@ fn run_leaves_a_tenth_of_the_window_to_compensation() {
 }
 
 #[test]
+fn hosts_that_share_a_budget_take_equal_parts_of_it() {
+    let mut budget = Budget::new(100, 5_000);
+    budget.share_among(3);
+    assert_eq!(budget.limits(), (33, 1_666));
+    assert_eq!(drain(&mut budget, 0, Phase::Compensate, 0).0, 33);
+    budget.share_among(1);
+    assert_eq!(drain(&mut budget, 0, Phase::Compensate, 1_000).0, 67);
+    budget.share_among(1_000);
+    assert_eq!(budget.limits(), (1, 5), "never nothing");
+}
+
+#[test]
 fn the_hour_limits_too() {
     let mut budget = Budget::new(100, 150);
     assert_eq!(drain(&mut budget, 0, Phase::Compensate, 0), (100, 61_000));

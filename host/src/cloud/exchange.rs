@@ -7,8 +7,9 @@
 use std::{error::Error as _, fmt::Write as _, time::Duration};
 
 use reqwest::{Client, Url};
+use tower::util::AndThenLayer;
 
-use super::{Secret, ServicesError};
+use super::{Secret, ServicesError, leave::Leave};
 
 /// At most so long on the wire, counted from when the request may leave.
 pub const EXCHANGE_LIMIT: Duration = Duration::from_secs(120);
@@ -26,7 +27,9 @@ pub(super) struct Clients {
 }
 
 impl Clients {
-    pub fn new(service: &str, base_url: &Url) -> Result<Self, ServicesError> {
+    pub fn new(service: &str, base_url: &Url, leave: &Leave) -> Result<Self, ServicesError> {
+        let leave = leave.clone();
+        let last_question = AndThenLayer::new(move |connection| std::future::ready(leave.to(connection)));
         let build = |idle_connections: usize| {
             let mut builder = Client::builder()
                 .no_proxy()
@@ -37,7 +40,8 @@ impl Clients {
                 .user_agent(USER_AGENT)
                 .connect_timeout(CONNECT_LIMIT)
                 .pool_idle_timeout(KEEP_IDLE)
-                .pool_max_idle_per_host(idle_connections);
+                .pool_max_idle_per_host(idle_connections)
+                .connector_layer(last_question.clone());
             if base_url.scheme() == "https" {
                 builder = builder.https_only(true);
             } else {

@@ -6,7 +6,7 @@
 //! | `config`, `secret`, `credential` | what the operator says about them; a credential in memory, and the one in use |
 //! | `request`, `journal` | the words: what a step asks for; the journal as the exchange sees it |
 //! | `identity`, `probe` | whose account a service reaches; how that is read |
-//! | `gate` | whether it may be used now: a 401 closes it |
+//! | `gate`, `leave` | whether it may be used now: a 401 closes it; whether anything may leave this host |
 //! | `look` | what a provider has under our tags |
 //! | `policy`, `grants` | which requests have a legal shape and are granted; what two lists of grants have in common |
 //! | `read`, `write` | the two ways through: shared and unjournaled; journaled and sent at most once |
@@ -26,6 +26,7 @@ pub mod grants;
 mod identity;
 mod journal;
 mod judge;
+mod leave;
 mod look;
 mod open;
 mod policy;

@@ -42,6 +42,17 @@ impl OpenExchanges {
         }
     }
 
+    /// Resolves when nobody has any.
+    pub async fn all_idle(self) {
+        loop {
+            let first = self.lock().keys().next().copied();
+            match first {
+                None => return,
+                Some(caller) => self.clone().idle(caller).await,
+            }
+        }
+    }
+
     fn lock(&self) -> MutexGuard<'_, HashMap<Caller, Open>> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }

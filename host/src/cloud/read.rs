@@ -8,6 +8,7 @@ use super::{
     FetchError, Journal, Response,
     exchange::{Ending, WireAnswer, exchange},
     judge::{FORBIDDEN, judge_read, response_of},
+    leave::NotGiven,
     service::{Prepared, Service},
     shared::{Lead, Lookup, Question},
 };
@@ -92,6 +93,7 @@ async fn ask(
     let (method, path) = (prepared.target.method, prepared.target.path.clone());
     service.handle.clone().spawn(async move {
         let ending = match service.gate.check(&service.name) {
+            Ok(()) if !service.leave.is_given() => Ending::Unsent(NotGiven.to_string()),
             Ok(()) => exchange(&service.clients.read, request, limit, credential.secret.as_ref()).await,
             Err(paused) => Ending::Unsent(paused.to_string()),
         };

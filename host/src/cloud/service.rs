@@ -15,6 +15,7 @@ use super::{
     credential::{Credential, Credentials},
     exchange::Clients,
     gate::Gate,
+    leave::Leave,
     policy::{self, MAX_URL_BYTES, Target},
     probe::Reading,
     services::{DEFAULT_TIMEOUT, MAX_TIMEOUT},
@@ -29,6 +30,7 @@ pub(super) struct Service {
     pub name: String,
     pub credentials: Credentials,
     pub gate: Gate,
+    pub leave: Leave,
     pub clients: Clients,
     pub shared: Shared,
     pub handle: Handle,
@@ -62,6 +64,7 @@ impl Service {
         started: Instant,
         exchange_limit: Duration,
         news: Arc<Notify>,
+        leave: Leave,
     ) -> Result<Self, ServicesError> {
         let name = config.name;
         let legal = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
@@ -86,7 +89,8 @@ impl Service {
             .unwrap_or_else(|| base_url.origin().ascii_serialization());
         let probe = config.identity;
         let service = Service {
-            clients: Clients::new(&name, &base_url)?,
+            clients: Clients::new(&name, &base_url, &leave)?,
+            leave,
             reading: Reading::new(origin, probe.clone()),
             name,
             credentials: Credentials::new(credential, config.credential_file),

@@ -11,7 +11,7 @@ use tokio::{runtime::Handle, sync::Notify};
 
 use super::{
     Closed, FetchError, Grant, Identity, Journal, Outgoing, Response, ServiceConfig, crypto::install_crypto,
-    exchange::EXCHANGE_LIMIT, open::OpenExchanges, policy, read, service::Service, write,
+    exchange::EXCHANGE_LIMIT, leave::Leave, open::OpenExchanges, policy, read, service::Service, write,
 };
 use crate::saga::{Phase, SagaId, StepIndex};
 
@@ -25,6 +25,7 @@ pub struct Services {
     services: Arc<BTreeMap<String, Arc<Service>>>,
     open: OpenExchanges,
     news: Arc<Notify>,
+    leave: Leave,
 }
 
 /// A service as people see it; never its credential.
@@ -77,9 +78,17 @@ impl Services {
         let started = Instant::now();
         let mut services = BTreeMap::new();
         let news = Arc::new(Notify::new());
+        let leave = Leave::default();
         for config in configs {
             let name = config.name.clone();
-            let service = Service::new(config, handle.clone(), started, limit, news.clone())?;
+            let service = Service::new(
+                config,
+                handle.clone(),
+                started,
+                limit,
+                news.clone(),
+                leave.clone(),
+            )?;
             if services.insert(name.clone(), Arc::new(service)).is_some() {
                 return Err(ServicesError::Twice(name));
             }
@@ -88,7 +97,20 @@ impl Services {
             services: Arc::new(services),
             open: OpenExchanges::default(),
             news,
+            leave,
         })
+    }
+
+    /// Nothing new leaves unless this says yes; what is on the wire comes to its end.
+    pub fn only_while(&self, question: Arc<dyn Fn() -> bool + Send + Sync>) {
+        self.leave.only_while(question);
+    }
+
+    /// So many hosts use the same credentials: each takes its part of the rate budgets.
+    pub fn share_among(&self, hosts: u32) {
+        for service in self.services.values() {
+            service.budget().share_among(hosts);
+        }
     }
 
     pub fn names(&self) -> impl Iterator<Item = &str> {
@@ -193,6 +215,11 @@ impl Services {
         if let Some(service) = self.services.get(service) {
             service.reading.doubt(service.now_ms());
         }
+    }
+
+    /// Resolves when no mutating exchange is on the wire, and the answers of those that were are durable.
+    pub fn all_idle(&self) -> impl Future<Output = ()> + Send + 'static {
+        self.open.clone().all_idle()
     }
 
     /// Resolves when the step's phase has no mutating exchange on the wire, and the answers of those that it had are durable.

@@ -10,6 +10,7 @@ use super::{
     credential::Credential,
     exchange::{Ending, exchange},
     judge::{FORBIDDEN, judge},
+    leave::NotGiven,
     open::{OpenExchanges, OpenGuard},
     record::replayed,
     redact::redacted_body,
@@ -143,6 +144,8 @@ impl Sending {
         // The guest was cut off before anything left: then nothing leaves. Its next call under the same key finds it so.
         let ending = if tell.is_closed() {
             Ending::Unsent("the call was cut off".to_owned())
+        } else if !service.leave.is_given() {
+            Ending::Unsent(NotGiven.to_string())
         } else if let Err(paused) = service.gate.check(&service.name) {
             Ending::Unsent(paused.to_string())
         } else {

@@ -35,7 +35,7 @@ const STORE_AGAIN: Duration = Duration::from_secs(1);
 impl Engine {
     /// The saga is locked: what the call is given is one state of it.
     pub(super) fn start_call(self: &Arc<Self>, live: &mut Live, step: StepIndex, phase: Phase) {
-        if self.draining.load(Ordering::Acquire) {
+        if self.is_ending() || live.fence.owner != self.host {
             return;
         }
         let Some(call) = self.call_of(live, step, phase) else {
@@ -64,8 +64,13 @@ impl Engine {
         self.calls.begin(live.saga.id);
         let engine = self.clone();
         tokio::spawn(async move {
-            let ended = engine.call_once(call, digest, host.clone(), cut).await;
-            engine.call_ended(host.saga, step, phase, ended).await;
+            tokio::select! {
+                ended = engine.call_once(call, digest, host.clone(), cut) => {
+                    engine.call_ended(&host, ended).await;
+                }
+                // The death of a host is no failure of a step: the next owner calls it again.
+                () = engine.lease.lost() => {}
+            }
             engine.calls.end(host.saga);
         });
     }
@@ -196,7 +201,8 @@ impl Engine {
     }
 
     /// Stores what the call brought, however long the database is away; then the saga goes on.
-    async fn call_ended(self: &Arc<Self>, saga: SagaId, step: StepIndex, phase: Phase, mut ended: Ended) {
+    async fn call_ended(self: &Arc<Self>, call: &CallContext, mut ended: Ended) {
+        let (saga, step, phase) = (call.saga, call.step, call.phase);
         loop {
             let mut entry = match self.open(saga).await {
                 Ok(entry) => entry,
@@ -208,7 +214,8 @@ impl Engine {
                 }
             };
             let Some(live) = entry.live.as_mut() else { return };
-            if !live.calling.contains_key(&(step, phase)) {
+            // Another call of the same step may be in progress by now, under another fence.
+            if live.fence != call.fence || !live.calling.contains_key(&(step, phase)) {
                 tracing::warn!(%saga, step, "a call ended that this host no longer answers for; its end is dropped");
                 return;
             }
@@ -250,7 +257,6 @@ impl Engine {
                     if self.reload(live).await {
                         continue;
                     }
-                    live.calling.remove(&(step, phase));
                 }
                 Ok(()) => drop(live.calling.remove(&(step, phase))),
                 Err(error @ (AdvanceError::Refused(_) | AdvanceError::Turned | AdvanceError::Failed(_))) => {
@@ -367,6 +373,9 @@ impl CallHost for CallContext {
     async fn fetch(&self, request: Outgoing) -> Result<Response, FetchError> {
         if self.cancel_requested() {
             return Err(FetchError::Cancelled);
+        }
+        if !self.engine.lease.is_usable() {
+            return Err(FetchError::Fenced);
         }
         let grants = self.grants.get().cloned().unwrap_or_else(|| Arc::from([]));
         self.engine

@@ -1,21 +1,11 @@
 //! Which sagas have a call in progress on this host: what its heartbeat tells, so that whoever takes over knows which saga
 //! may have taken the host down.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::{collections::HashMap, sync::Mutex};
 
 use tokio::sync::Notify;
 
-use crate::{
-    saga::SagaId,
-    store::{HostId, Store},
-};
-
-/// Time between two heartbeats.
-pub const HEARTBEAT: Duration = Duration::from_secs(5);
+use crate::saga::SagaId;
 
 #[derive(Default)]
 pub struct Calls {
@@ -46,7 +36,7 @@ impl Calls {
         }
     }
 
-    fn sagas(&self) -> Vec<SagaId> {
+    pub fn sagas(&self) -> Vec<SagaId> {
         self.by_saga
             .lock()
             .expect("no code panics under this lock")
@@ -63,22 +53,6 @@ impl Calls {
                 return;
             }
             notified.await;
-        }
-    }
-
-    /// Tells the store, for ever; an idle host writes nothing.
-    pub async fn beat(self: Arc<Self>, store: Arc<dyn Store>, host: HostId) {
-        let mut told = Vec::new();
-        loop {
-            let mut sagas = self.sagas();
-            sagas.sort();
-            if sagas != told || !sagas.is_empty() {
-                match store.heartbeat(host, &sagas).await {
-                    Ok(()) => told = sagas,
-                    Err(error) => tracing::warn!(%error, "the heartbeat can't be written"),
-                }
-            }
-            tokio::time::sleep(HEARTBEAT).await;
         }
     }
 }

@@ -96,6 +96,9 @@ impl Engine {
         event: Event,
         with: With,
     ) -> Result<(), AdvanceError> {
+        if live.fence.owner != self.host {
+            return Err(AdvanceError::Fenced);
+        }
         let moment = Moment {
             now_ms: self.store.now_ms(),
             dice: rand::random(),
@@ -209,20 +212,25 @@ impl Engine {
         self.store.resources(&filter, page).await
     }
 
-    /// After `Fenced`: reads the saga anew. False: it is another host's now, and every call of it here is ended.
+    /// Reads the saga anew, after `Fenced` or once its owner has changed. Calls that were begun under another fence than its present one
+    /// are ended: what they bring counts no more. False: it is another host's.
     pub(super) async fn reload(&self, live: &mut Live) -> bool {
         match self.store.load(live.saga.id).await {
-            Ok(Some(loaded)) if loaded.fence.owner == self.host => {
+            Ok(Some(loaded)) => {
                 let fresh = Live::loaded(loaded);
-                live.saga = fresh.saga;
-                live.fence = fresh.fence;
-                live.context = fresh.context;
-                true
+                if fresh.fence == live.fence {
+                    live.saga = fresh.saga;
+                    live.context = fresh.context;
+                } else {
+                    let before = std::mem::replace(live, fresh);
+                    before
+                        .calling
+                        .values()
+                        .for_each(|calling| calling.cut.notify_one());
+                }
+                live.fence.owner == self.host
             }
-            Ok(_) => {
-                live.calling.values().for_each(|calling| calling.cut.notify_one());
-                false
-            }
+            Ok(None) => false,
             Err(error) => {
                 tracing::error!(saga = %live.saga.id, %error, "the saga can't be read");
                 false
@@ -273,6 +281,10 @@ impl Engine {
     pub(super) async fn go_on(self: &Arc<Self>, mut entry: OwnedMutexGuard<Entry>) {
         let Some(live) = entry.live.as_mut() else { return };
         let saga = live.saga.id;
+        if live.fence.owner != self.host {
+            self.table.give_up(saga, &mut entry);
+            return;
+        }
         let pumped = self.pump(live).await;
         let busy = !live.calling.is_empty();
         let soon_ms = self.store.now_ms().saturating_add(KEEP_MS);

@@ -18,6 +18,7 @@ use super::{
     history,
     live::Live,
     request::Asked,
+    services::closed_by,
 };
 use crate::{
     saga::{Event, Hold, Plan, SagaId},
@@ -107,7 +108,8 @@ impl Engine {
 
     /// Brings what holds the saga into line with the rows. True: something changed.
     pub(super) async fn follow_holds(&self, live: &mut Live) -> Result<bool, AdvanceError> {
-        if live.saga.status.is_final() {
+        // Each host sees to its own.
+        if live.saga.status.is_final() || live.fence.owner != self.host {
             return Ok(false);
         }
         let mut wanted = self.holds_on(&live.saga.plan);
@@ -217,6 +219,30 @@ impl Engine {
         resumed
             .await
             .map_err(|error| StoreError::Unavailable(Box::new(error)))?
+    }
+
+    /// What another host has paused or resumed; its own sagas have followed already.
+    pub(super) async fn refresh_holds(self: &Arc<Self>) -> Result<(), StoreError> {
+        let changing = self.holds.changing.lock().await;
+        let before = self.holds.rows();
+        self.holds.reload(self.store.as_ref()).await?;
+        let now = self.holds.rows();
+        drop(changing);
+        if before == now {
+            return Ok(());
+        }
+        for row in now.iter().filter(|row| !before.contains(row)) {
+            if let HoldTarget::Service(name) = &row.target {
+                self.services.pause(name, closed_by(row));
+            }
+        }
+        let is_paused = |target: &HoldTarget| now.iter().any(|row| row.target == *target);
+        for row in before.iter().filter(|row| !is_paused(&row.target)) {
+            if let HoldTarget::Service(name) = &row.target {
+                self.services.resume(name);
+            }
+        }
+        self.follow_all_holds().await
     }
 
     /// At the start: whatever an earlier process didn't get to.

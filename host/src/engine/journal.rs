@@ -139,6 +139,9 @@ impl StepJournal {
         let Some(live) = entry.live.as_mut() else {
             return Err(IntentRefused::Fenced);
         };
+        if live.fence != self.fence {
+            return Err(IntentRefused::Fenced);
+        }
         if live.saga.pivot_passed {
             drop(entry);
             return self.record(intent).await;
@@ -201,6 +204,9 @@ impl Journal for StepJournal {
             && !self.accounts.bind(&intent.service, identity)
         {
             return Err(IntentRefused::Unavailable(another_account(&intent.service)));
+        }
+        if !self.engine.lease.is_usable() {
+            return Err(IntentRefused::Fenced);
         }
         self.has_intents.store(true, Ordering::Release);
         if !self.pivot {

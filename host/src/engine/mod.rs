@@ -14,6 +14,7 @@
 //! | `writer` | group commit |
 //! | `timers` | the near wakes; the far ones are rows |
 //! | `accounts` | which accounts a saga's requests went to |
+//! | `lease`, `peers` | whether this host may act; living beside other hosts on one database |
 //! | `live`, `calls`, `watch` | sagas in memory; calls in progress; who waits for a change |
 //! | `news`, `logs` | following what happens; what steps say |
 //! | `history`, `findings` | what goes into a saga's events; what it leaves for people |
@@ -22,8 +23,14 @@
 //!
 //! # Recovery
 //!
-//! There is no recovery code besides taking over: rows say what every saga wants, the first scan of the timers finds those
+//! There is no recovery code besides taking over: rows say what every saga wants, the next scan of the timers finds those
 //! that want it now, and a call that a dead host had begun is simply called again, with the same attempt and the same keys.
+//!
+//! # Several hosts
+//!
+//! A saga belongs to the host that accepted it, until that host is lost, or until somebody asks another one for a change of it: that
+//! one then takes it over, and the database decides. Whatever a host believes, what it writes counts only under the saga's
+//! present fence; what it sends leaves only while its [lease](lease) has margin.
 
 mod accounts;
 mod call;
@@ -35,9 +42,11 @@ mod history;
 mod holds;
 mod journal;
 mod late;
+mod lease;
 mod live;
 mod logs;
 mod news;
+mod peers;
 mod repin;
 mod request;
 mod retry_all;
@@ -62,11 +71,12 @@ use uuid::Uuid;
 
 pub use crate::store::{
     ChannelRow, ComponentRow, ComponentStatus, Cursor, DefinitionRow, EventRow, FindingRow, HoldRow,
-    HoldTarget, Idempotency, LogRow, Page, ProvisionedRow, ResourceFilter, ResourceRow, SagaFilter, SagaRow,
-    Scope, StepRow, Store, StoreError, TokenRow,
+    HoldTarget, HostRow, Idempotency, LogRow, Page, ProvisionedRow, ResourceFilter, ResourceRow, SagaFilter,
+    SagaRow, Scope, StepRow, Store, StoreError, TokenRow,
 };
 pub use holds::HoldChange;
 pub use late::WatchOptions;
+pub use lease::LeaseOptions;
 pub use news::{NEWS, SagaNews};
 pub use repin::{MAX_REPINNED, Repin, RepinProblem, Repinned, RepinnedAll, RepinnedStep};
 pub use request::{Asked, PlanSource, Problem, StartError, StartSaga, Started, Verb, VerbError};
@@ -74,16 +84,13 @@ pub use retry_all::{MAX_RETRIED, Retried, RetriedAll};
 pub use services::{ServiceError, ServiceStatus};
 pub use watch::Standing;
 
-use crate::{
-    cloud::Services,
-    saga::{Event, ResourceKey},
-    step::Runtime,
-    store::HostId,
-};
+use crate::{cloud::Services, saga::ResourceKey, step::Runtime, store::HostId};
 use catalog::Catalog;
 
 /// Sagas that are loaded at the same time when many wake at once.
 const WAKING: usize = 64;
+/// The lease of a host that has its database alone: a hundred years.
+const FOR_EVER_MS: i64 = 100 * 365 * 86_400_000;
 
 pub struct EngineOptions {
     pub store: Arc<dyn Store>,
@@ -91,6 +98,7 @@ pub struct EngineOptions {
     pub runtime: Arc<Runtime>,
     pub catalog: Catalog,
     pub watching: WatchOptions,
+    pub lease: LeaseOptions,
 }
 
 pub struct Engine {
@@ -100,6 +108,10 @@ pub struct Engine {
     runtime: Arc<Runtime>,
     catalog: Catalog,
     watching: WatchOptions,
+    lease_options: LeaseOptions,
+    lease: Arc<lease::Lease>,
+    /// No host that lives is older.
+    eldest: AtomicBool,
     writer: writer::Writer,
     timers: Arc<timers::Timers>,
     table: live::Table,
@@ -113,11 +125,16 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// Takes over every saga that has not ended, and lets them go on.
+    /// Takes over every saga that no living host owns, and lets them go on.
     pub async fn start(options: EngineOptions) -> Result<Arc<Engine>, StoreError> {
         let host = HostId(Uuid::now_v7());
         let holds = holds::Holds::load(options.store.as_ref()).await?;
-        let takeover = options.store.open_host(host).await?;
+        let asked = tokio::time::Instant::now();
+        let lease = if options.store.is_shared() {
+            lease::Lease::held(options.lease, asked)
+        } else {
+            lease::Lease::for_ever()
+        };
         let (writer, writing) = writer::Writer::start(options.store.clone());
         let (logs, saying) = logs::Logs::start(options.store.clone());
         let engine = Arc::new(Engine {
@@ -127,6 +144,9 @@ impl Engine {
             runtime: options.runtime,
             catalog: options.catalog,
             watching: options.watching,
+            lease_options: options.lease,
+            lease: Arc::new(lease),
+            eldest: AtomicBool::new(true),
             writer,
             timers: Arc::default(),
             table: live::Table::default(),
@@ -138,41 +158,28 @@ impl Engine {
             draining: AtomicBool::new(false),
             tasks: std::sync::Mutex::new(vec![writing, saying]),
         });
-        if takeover.taken > 0 {
-            tracing::info!(
-                sagas = takeover.taken,
-                called = takeover.called.len(),
-                "sagas taken over"
-            );
-        }
+        engine.store.open_host(host, engine.lease_ms()).await?;
+        let lease = engine.lease.clone();
+        engine.services.only_while(Arc::new(move || lease.is_usable()));
         engine.close_paused();
-        for saga in takeover.called {
-            engine.taken_over(saga).await;
-        }
+        engine.claim_all().await?;
         engine.spawn_background();
         Ok(engine)
     }
 
-    /// A dead host was calling this saga: that is counted, since the saga may be what took it down.
-    async fn taken_over(&self, saga: crate::saga::SagaId) {
-        let Ok(mut entry) = self.open(saga).await else {
-            return;
-        };
-        if let Some(live) = entry.live.as_mut()
-            && let Err(error) = self
-                .advance(live, Event::TakenOver { calling: true }, drive::With::nothing())
-                .await
-        {
-            tracing::warn!(%saga, %error, "the takeover can't be counted");
+    fn lease_ms(&self) -> i64 {
+        if self.store.is_shared() {
+            i64::try_from(self.lease_options.lease.as_millis()).unwrap_or(i64::MAX)
+        } else {
+            FOR_EVER_MS
         }
-        self.table.give_up(saga, &mut entry);
     }
 
     fn spawn_background(self: &Arc<Self>) {
         let engine = Arc::downgrade(self);
         let wake = move |saga| {
             let Some(engine) = engine.upgrade() else { return };
-            if engine.draining.load(Ordering::Acquire) {
+            if engine.is_ending() {
                 return;
             }
             tokio::spawn(async move {
@@ -182,7 +189,7 @@ impl Engine {
             });
         };
         let timing = tokio::spawn(self.timers.clone().run(self.store.clone(), self.host, wake));
-        let beating = tokio::spawn(self.calls.clone().beat(self.store.clone(), self.host));
+        let beating = tokio::spawn(self.clone().beat());
         let watching = tokio::spawn(late::watch_over(Arc::downgrade(self), self.watching));
         let probing = tokio::spawn(self.clone().watch_services());
         let engine = self.clone();
@@ -191,10 +198,23 @@ impl Engine {
                 tracing::warn!(%error, "not every saga follows the pauses yet; each does when it is due");
             }
         });
+        let mut tasks = vec![timing, beating, watching, probing, following];
+        if self.store.is_shared() {
+            let lease = self.lease.clone();
+            tasks.push(tokio::spawn(async move { lease.watch().await }));
+            tasks.push(tokio::spawn(Engine::claim_for_ever(Arc::downgrade(self))));
+            tasks.push(tokio::spawn(Engine::follow_peers(Arc::downgrade(self))));
+            tasks.push(tokio::spawn(Engine::listen_to_peers(Arc::downgrade(self))));
+        }
         self.tasks
             .lock()
             .expect("no code panics under this lock")
-            .extend([timing, beating, watching, probing, following]);
+            .extend(tasks);
+    }
+
+    /// Whether it begins nothing any more.
+    fn is_ending(&self) -> bool {
+        self.draining.load(Ordering::Acquire) || self.lease.is_lost()
     }
 
     /// For reading.
@@ -223,21 +243,34 @@ impl Engine {
 
     /// Why the host takes no sagas, when it doesn't.
     pub fn ready(&self) -> Result<(), String> {
-        if self.draining.load(Ordering::Acquire) {
+        if self.lease.is_lost() {
+            Err("the host has lost its lease on the database, and ends".to_owned())
+        } else if self.draining.load(Ordering::Acquire) {
             Err("the host is shutting down".to_owned())
         } else {
             Ok(())
         }
     }
 
-    /// Starts no more calls, and lets those in progress end for at most `grace`. What is cut off here is called again at
-    /// the next start, as after a crash.
+    /// Starts no more calls, and lets those in progress, and what they have on the wire, end for at most `grace`. Then other hosts may
+    /// take over at once. What is cut off here is called again, as after a crash.
+    ///
+    /// A host that is lost has ended its calls already; it only reads what is on the wire to its end.
     pub async fn shutdown(&self, grace: Duration) {
         self.draining.store(true, Ordering::Release);
-        if tokio::time::timeout(grace, self.calls.none_left()).await.is_err() {
+        let quiet = async {
+            self.calls.none_left().await;
+            self.services.all_idle().await;
+        };
+        if tokio::time::timeout(grace, quiet).await.is_err() {
             tracing::info!("calls are still in progress; they are called again at the next start");
         }
         self.logs.flush().await;
+        if !self.lease.is_lost()
+            && let Err(error) = self.store.leave(self.host).await
+        {
+            tracing::warn!(%error, "other hosts can't be told that this one ends; they notice when its lease runs out");
+        }
         let tasks = std::mem::take(&mut *self.tasks.lock().expect("no code panics under this lock"));
         for task in tasks.into_iter().skip(1) {
             task.abort();

@@ -298,7 +298,7 @@ impl Engine {
     }
 }
 
-fn closed_by(row: &HoldRow) -> Closed {
+pub(super) fn closed_by(row: &HoldRow) -> Closed {
     match (&row.reason, row.by == HOST) {
         (Some(reason), true) => Closed::Refused(reason.clone()),
         (None, true) => Closed::Refused("the service refused the host's credential".to_owned()),

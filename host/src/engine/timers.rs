@@ -3,7 +3,10 @@
 
 use std::{
     collections::BTreeSet,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -25,6 +28,7 @@ const SCAN_ROWS: u32 = 50_000;
 pub struct Timers {
     near: Mutex<BTreeSet<(i64, SagaId)>>,
     earlier: Notify,
+    scan: AtomicBool,
 }
 
 impl Timers {
@@ -41,6 +45,12 @@ impl Timers {
         if first {
             self.earlier.notify_one();
         }
+    }
+
+    /// Sagas have come whose wakes are only in their rows.
+    pub fn scan_now(&self) {
+        self.scan.store(true, Ordering::Release);
+        self.earlier.notify_one();
     }
 
     /// Sagas that are due, and how long until the next one is.
@@ -62,7 +72,7 @@ impl Timers {
     pub async fn run(self: Arc<Self>, store: Arc<dyn Store>, host: HostId, wake: impl Fn(SagaId)) {
         let mut next_scan = tokio::time::Instant::now();
         loop {
-            if tokio::time::Instant::now() >= next_scan {
+            if self.scan.swap(false, Ordering::AcqRel) || tokio::time::Instant::now() >= next_scan {
                 next_scan = tokio::time::Instant::now() + self.scan(&store, host).await;
             }
             let (due, wait) = self.take_due(store.now_ms());

@@ -1,8 +1,8 @@
 //! Tokens: making them, taking them back, and telling whose one is.
 //!
 //! Truth is the store's rows. Every request is answered from a picture of them in memory, so that neither a known token nor
-//! a guessed one costs a read. The picture is replaced after each change, before the change is answered; one host owns the
-//! database, so the two agree. Hosts that shared a database would have to look again every few seconds.
+//! a guessed one costs a read. The picture is replaced after each change, before the change is answered. Where other hosts share
+//! the database it is also read again every second: so long a token that was revoked through another host may still open.
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
@@ -21,6 +21,7 @@ pub const MAX_TOKENS: usize = 1_000;
 pub const MAX_LIFE_MS: i64 = 10 * 365 * 86_400_000;
 pub const NAME_RULE: &str = "1 to 64 of a-z, 0-9, _, ., @ and -, beginning with a letter or digit";
 
+const FOLLOW_EVERY: Duration = Duration::from_secs(1);
 const MAX_NAME_CHARS: usize = 64;
 /// By which tools that look for secrets in code know one.
 const PREFIX: &str = "arc_";
@@ -242,6 +243,28 @@ impl Tokens {
                 tracing::info!(token = name, actor, "token revoked");
                 Ok(row)
             }
+        }
+    }
+
+    /// For ever, where other hosts share the database: what they have made and revoked.
+    pub async fn follow(self: Arc<Self>) {
+        while self.store.is_shared() {
+            tokio::time::sleep(FOLLOW_EVERY).await;
+            let changing = self.changing.lock().await;
+            match self.store.tokens().await {
+                Ok(rows) => {
+                    let picture = Picture::of(rows.into_iter().map(Arc::new));
+                    self.picture.send_if_modified(|shown| {
+                        let is_news = shown.rows != picture.rows;
+                        if is_news {
+                            *shown = Arc::new(picture);
+                        }
+                        is_news
+                    });
+                }
+                Err(error) => tracing::warn!(%error, "tokens can't be read again; trying in a second"),
+            }
+            drop(changing);
         }
     }
 

@@ -16,6 +16,9 @@ use crate::{
     store::{SagaRow, StoreError},
 };
 
+/// How often a saga is taken from others who take it at the same time.
+const TAKES: usize = 3;
+
 impl Engine {
     /// Answers once it is durable, with the saga as it then is.
     pub async fn verb(
@@ -67,22 +70,24 @@ impl Engine {
             writes: None,
             intent: None,
         };
-        // An ended saga stays with the host that ended it, which may be gone: nobody takes it over unless it is asked for again.
-        // Between the claim and the change a crash leaves an ended saga of this host, which means nothing.
-        if live.saga.status.is_final() && live.fence.owner != self.host {
-            let moment = Moment {
-                now_ms: self.store.now_ms(),
-                dice: 0,
-            };
-            saga::apply(&live.saga, event.clone(), moment)?;
-            self.store.claim_ended(live.saga.id, self.host).await?;
-            if !self.reload(live).await {
-                return Err(VerbError::Fenced);
+        let mut result = Err(AdvanceError::Fenced);
+        for _ in 0..TAKES {
+            // Another host's, alive or gone; an ended saga stays with the host that ended it. Between the taking and the change a crash
+            // leaves a saga of this host, which the next one takes over.
+            if live.fence.owner != self.host {
+                let moment = Moment {
+                    now_ms: self.store.now_ms(),
+                    dice: 0,
+                };
+                saga::apply(&live.saga, event.clone(), moment)?;
+                self.store.take(live.saga.id, self.host).await?;
+                self.reload(live).await;
             }
-        }
-        let mut result = self.advance(live, event.clone(), with()).await;
-        if matches!(result, Err(AdvanceError::Fenced)) && self.reload(live).await {
-            result = self.advance(live, event, with()).await;
+            result = self.advance(live, event.clone(), with()).await;
+            if !matches!(result, Err(AdvanceError::Fenced)) {
+                break;
+            }
+            self.reload(live).await;
         }
         result.map_err(|error| match error {
             AdvanceError::Refused(refused) => VerbError::Refused(refused),

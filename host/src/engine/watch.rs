@@ -1,13 +1,16 @@
 //! Who waits for a change of a saga: costs nothing for sagas that nobody watches, and wakes nobody before what they wait for.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{Arc, Mutex},
 };
 
 use tokio::sync::watch;
 
-use crate::saga::{Saga, SagaId, Status};
+use crate::{
+    saga::{Saga, SagaId, Status},
+    store::SagaRow,
+};
 
 /// How far a saga is, durably.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,14 +69,44 @@ impl Watchers {
 
     /// What is told is durable.
     pub fn tell(&self, saga: &Saga) {
+        self.tell_standing(saga.id, Standing::of(saga));
+    }
+
+    /// What another host may have changed.
+    pub fn tell_row(&self, row: &SagaRow) {
+        let standing = Standing {
+            revision: row.revision,
+            status: row.status,
+        };
+        self.tell_standing(row.id, standing);
+    }
+
+    fn tell_standing(&self, saga: SagaId, standing: Standing) {
         if let Some(news) = self
             .watched
             .lock()
             .expect("no code panics under this lock")
-            .get(&saga.id)
+            .get(&saga)
         {
-            news.send_replace(Some(Standing::of(saga)));
+            // A row that was read before the last change is old news.
+            news.send_if_modified(|told| {
+                let is_news = told.is_none_or(|told| told.revision < standing.revision);
+                if is_news {
+                    *told = Some(standing);
+                }
+                is_news
+            });
         }
+    }
+
+    /// Those that somebody waits for.
+    pub fn sagas(&self) -> HashSet<SagaId> {
+        self.watched
+            .lock()
+            .expect("no code panics under this lock")
+            .keys()
+            .copied()
+            .collect()
     }
 }
 
@@ -111,32 +144,24 @@ mod tests {
 
     const SAGA: SagaId = SagaId(uuid::Uuid::from_u128(1));
 
-    impl Watchers {
-        fn tell_standing(&self, revision: u64, status: Status) {
-            if let Some(news) = self.watched.lock().unwrap().get(&SAGA) {
-                news.send_replace(Some(Standing { revision, status }));
-            }
-        }
+    fn at(revision: u64, status: Status) -> Standing {
+        Standing { revision, status }
     }
 
     #[tokio::test]
     async fn a_watcher_waits_for_the_standing_that_it_wants() {
         let watchers = Watchers::default();
-        watchers.tell_standing(1, Status::Completed);
+        watchers.tell_standing(SAGA, at(1, Status::Completed));
         let mut watcher = watchers.watch(SAGA);
         let mut rest = std::pin::pin!(watcher.standing(Standing::rests));
         assert!(
             futures_util::poll!(&mut rest).is_pending(),
             "told before the watch"
         );
-        watchers.tell_standing(2, Status::Compensating);
+        watchers.tell_standing(SAGA, at(2, Status::Compensating));
         assert!(futures_util::poll!(&mut rest).is_pending());
-        watchers.tell_standing(3, Status::NeedsAttention);
-        let wanted = Standing {
-            revision: 3,
-            status: Status::NeedsAttention,
-        };
-        assert_eq!(rest.await, Some(wanted));
+        watchers.tell_standing(SAGA, at(3, Status::NeedsAttention));
+        assert_eq!(rest.await, Some(at(3, Status::NeedsAttention)));
     }
 
     #[test]

@@ -21,7 +21,7 @@ const QUEUE: usize = 4_096;
 #[derive(Clone)]
 pub struct Writer {
     queue: mpsc::Sender<Pending>,
-    commits: watch::Receiver<u64>,
+    commits: watch::Sender<u64>,
 }
 
 struct Pending {
@@ -37,16 +37,19 @@ impl Writer {
     /// The task ends when the last `Writer` is dropped and the queue is empty.
     pub fn start(store: Arc<dyn Store>) -> (Writer, JoinHandle<()>) {
         let (queue, incoming) = mpsc::channel(QUEUE);
-        let (count, commits) = watch::channel(0);
-        let writing = tokio::spawn(write(store, incoming, count));
+        let commits = watch::Sender::new(0);
+        let writing = tokio::spawn(write(store, incoming, commits.clone()));
         (Writer { queue, commits }, writing)
     }
 
     /// Changes with every commit from now on, whoever looks.
     pub fn commits(&self) -> watch::Receiver<u64> {
-        let mut commits = self.commits.clone();
-        commits.mark_unchanged();
-        commits
+        self.commits.subscribe()
+    }
+
+    /// Another host has committed something.
+    pub fn others_committed(&self) {
+        self.commits.send_modify(|count| *count += 1);
     }
 
     /// Waits for a place in the queue and for the disk. The change may be committed even when this future is dropped.

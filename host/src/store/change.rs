@@ -9,7 +9,7 @@ use super::{Header, Looked, Watch};
 use crate::saga::{Answer, Intent, Json, Phase, ResourceKey, Saga, SagaId, StepIndex, Writes};
 
 /// A host process: a new one at every start.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct HostId(pub Uuid);
 

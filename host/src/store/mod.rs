@@ -12,10 +12,12 @@
 //! 4. An `Intent` of `run` changes nothing once a cancel is recorded or the saga has turned (`Turned`).
 //! 5. An `Answer` is never fenced. The first conclusive state of a record stays: a second answer changes nothing.
 //! 6. An `Accept` with an idempotency key that is taken changes nothing and names the saga that has it (`Duplicate`).
-//! 7. [`Store::open_host`] makes the host the owner of every saga that has not ended and raises its fence, in one
-//!    transaction: nothing that an earlier owner sends afterwards changes anything.
+//! 7. A host is lost, for ever, once it has left, or once its lease has run out by the database's clock and another host claims. Only
+//!    sagas of lost hosts are claimed: [`Store::claim`] makes the host their owner and raises their fences, in one transaction, and of two
+//!    hosts that claim at the same time one gets each. Nothing that an earlier owner sends afterwards changes anything.
 //! 8. Reads see every commit that was answered before they began.
-//! 9. An `Advance` with a watch writes it with the saga's new state. A `Looked` changes nothing unless the saga is watched and
+//! 9. With the loss of a host the exchanges that it had on the wire count as ended: what became of them is in doubt from then on.
+//! 10. An `Advance` with a watch writes it with the saga's new state. A `Looked` changes nothing unless the saga is watched and
 //!    was looked at as often as the look says (`Fenced`): of two looks at the same time, one counts.
 //!
 //! A failed fsync is [`StoreError::Durability`]: nobody knows what the disk holds, and the process must end.
@@ -26,6 +28,7 @@ mod change;
 mod check;
 mod clock;
 mod holds;
+mod hosts;
 mod inventory;
 mod memory;
 mod rows;
@@ -45,12 +48,13 @@ pub use change::{
     RecordIntent, SagaFindings,
 };
 pub use holds::{HoldRow, HoldTarget};
+pub use hosts::{Beat, HostRow, Takeover};
 pub use memory::MemoryStore;
 pub use sqlite::SqliteStore;
 pub use tokens::{ADMIN, AddToken, HOST, NewToken, Revocation, RevokeToken, Scope, TokenMark, TokenRow};
 pub use view::{
     Cursor, EventRow, FindingRow, Header, LoadedSaga, LogRow, MAX_LOG_ROWS, NewLog, Page, ProvisionedRow,
-    ResourceFilter, ResourceRow, SagaFilter, SagaRow, StepRow, Takeover,
+    ResourceFilter, ResourceRow, SagaFilter, SagaRow, StepRow,
 };
 pub use watches::{Looked, Watch, WatchedIntent};
 
@@ -87,16 +91,29 @@ pub trait Store: Send + Sync + 'static {
 
     // --- ownership --------------------------------------------------------------------------------------------------
 
-    /// Makes `host` the owner of every saga that has not ended. Answers those that the dead owner was calling by its
-    /// last heartbeat. Open journal records whose exchange had not ended count as ended now.
-    async fn open_host(&self, host: HostId) -> Result<Takeover, StoreError>;
+    /// Whether several hosts may have the database open at the same time. If not, every other host in it is lost.
+    fn is_shared(&self) -> bool;
 
-    /// Makes `host` the owner of a saga that has ended, and raises its fence, unless it owns it already. Nothing happens to
-    /// one that has not ended, or is not there.
-    async fn claim_ended(&self, saga: SagaId, host: HostId) -> Result<(), StoreError>;
+    /// Adds a host that lives for `lease_ms`, and longer with every heartbeat. It owns nothing yet.
+    async fn open_host(&self, host: HostId, lease_ms: i64) -> Result<(), StoreError>;
 
-    /// Tells that the host lives, and for which sagas it has a call in progress.
-    async fn heartbeat(&self, host: HostId, calling: &[SagaId]) -> Result<(), StoreError>;
+    /// The host lives for `lease_ms` from now, and has a call in progress for the sagas `calling`. [`Beat::Lost`], which is final, when
+    /// others may own its sagas by now.
+    async fn heartbeat(&self, host: HostId, calling: &[SagaId], lease_ms: i64) -> Result<Beat, StoreError>;
+
+    /// The host ends: others may claim its sagas at once.
+    async fn leave(&self, host: HostId) -> Result<(), StoreError>;
+
+    /// Counts hosts whose lease has run out as lost, and makes `host` the owner of at most `limit` sagas that have not ended and
+    /// whose owner is lost. Nothing left to claim: none are answered.
+    async fn claim(&self, host: HostId, limit: u32) -> Result<Takeover, StoreError>;
+
+    /// Makes `host` the owner of this saga, and raises its fence, unless it owns it already: also of one that has ended, or that
+    /// another living host owns, which is told by its next write. Nothing happens to one that is not there.
+    async fn take(&self, saga: SagaId, host: HostId) -> Result<(), StoreError>;
+
+    /// Newest first, at most `limit`; the living ones before the lost ones.
+    async fn hosts(&self, limit: u32) -> Result<Vec<HostRow>, StoreError>;
 
     /// Sagas of this host with work whose wake time is at most `until_ms`, soonest first: `(saga, wake time)`, at most `limit`.
     async fn due(&self, host: HostId, until_ms: i64, limit: u32) -> Result<Vec<(SagaId, i64)>, StoreError>;

@@ -32,15 +32,6 @@ pub struct LoadedSaga {
     pub open_findings: BTreeSet<String>,
 }
 
-/// What a host found when it opened the database.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Takeover {
-    /// Sagas that have not ended.
-    pub taken: u64,
-    /// Of these, the ones that a dead host was calling by its last heartbeat.
-    pub called: Vec<SagaId>,
-}
-
 #[derive(Debug, Clone, Default)]
 pub struct SagaFilter {
     pub status: Option<Status>,

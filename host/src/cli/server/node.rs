@@ -17,7 +17,7 @@ use crate::{
     },
     cloud::{ServiceConfig, Services},
     engine::{
-        Engine, EngineOptions, Store, WatchOptions,
+        Engine, EngineOptions, LeaseOptions, Store, WatchOptions,
         catalog::{BuiltIn, Catalog},
         tokens::{TokenText, Tokens},
     },
@@ -111,6 +111,7 @@ impl Prepared {
             runtime,
             catalog,
             watching: WatchOptions::default(),
+            lease: LeaseOptions::default(),
         })
         .await
         .map_err(|error| failed("can't start the engine", &error))?;

@@ -1,7 +1,7 @@
 //! The catalogue: step components, the channels that point to them, definitions, and the plans made of both.
 //!
 //! Truth is the store's rows. What is asked for every saga comes from an [`Index`] in memory, which is replaced after each
-//! change; one host owns the database, so the two agree. Compiled code is kept by digest ([`pinned`](Catalog::pinned)).
+//! change, and every second where other hosts share the database. Compiled code is kept by digest ([`pinned`](Catalog::pinned)).
 //!
 //! | file | noun |
 //! |---|---|
@@ -163,6 +163,12 @@ impl Catalog {
                 .is_some_and(|entry| entry.manifest.grants.iter().any(|grant| grant.service == service))
         };
         plan.steps.iter().any(|step| asks(&step.component.digest))
+    }
+
+    /// What other hosts have changed.
+    pub async fn refresh(&self) -> Result<(), StoreError> {
+        let _changing = self.changing.lock().await;
+        self.reload().await
     }
 
     fn index(&self) -> Arc<Index> {

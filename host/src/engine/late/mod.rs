@@ -123,8 +123,12 @@ pub async fn watch_over(engine: Weak<Engine>, options: WatchOptions) {
     loop {
         tokio::time::sleep(Duration::from_millis(tick_ms)).await;
         let Some(engine) = engine.upgrade() else { return };
-        if engine.draining.load(Ordering::Acquire) {
+        if engine.is_ending() {
             return;
+        }
+        // One host looks for all: two would ask the same.
+        if !engine.eldest.load(Ordering::Acquire) {
+            continue;
         }
         if let Err(error) = engine.look_round().await {
             tracing::warn!(%error, "watched sagas can't be looked at; trying again soon");

@@ -7,7 +7,7 @@ use crate::{
     saga::{Answer, AnswerVerdict, Intent, JournalRecord, Phase, RecordState, SagaId, StepIndex},
     store::{
         Accept, Advance, Applied, Change, Checkpoint, EventRow, Fence, HostId, Looked, NewEvent,
-        RecordIntent, SagaFindings, Takeover, check, inventory::Maker,
+        RecordIntent, SagaFindings, check, inventory::Maker,
     },
 };
 
@@ -24,50 +24,6 @@ impl State {
             Change::Answer(answer) => self.answer(answer),
             Change::Findings(change) => self.find(change),
             Change::Looked(looked) => self.looked(looked),
-        }
-    }
-
-    pub(super) fn take_over(&mut self, host: HostId, now_ms: i64) -> Takeover {
-        let mut takeover = Takeover::default();
-        for run in self.runs.values_mut().filter(|run| !run.saga.status.is_final()) {
-            let owner = run.fence.owner;
-            if owner != host
-                && self
-                    .hosts
-                    .get(&owner.0)
-                    .is_some_and(|calling| calling.contains(&run.saga.id))
-            {
-                takeover.called.push(run.saga.id);
-            }
-            takeover.taken += 1;
-            run.fence = Fence {
-                owner: host,
-                number: run.fence.number + 1,
-            };
-        }
-        for calling in self.hosts.values_mut() {
-            calling.clear();
-        }
-        self.hosts.entry(host.0).or_default();
-        for record in self.journal.values_mut() {
-            if record.state == (RecordState::Open { ended_at_ms: None }) {
-                record.state = RecordState::Open {
-                    ended_at_ms: Some(now_ms),
-                };
-            }
-        }
-        takeover
-    }
-
-    pub(super) fn claim_ended(&mut self, saga: SagaId, host: HostId) {
-        if let Some(run) = self.runs.get_mut(&saga)
-            && run.saga.status.is_final()
-            && run.fence.owner != host
-        {
-            run.fence = Fence {
-                owner: host,
-                number: run.fence.number + 1,
-            };
         }
     }
 
@@ -142,7 +98,7 @@ impl State {
             self.free_keys(id, *step, *phase);
         }
         if let Some(intent) = &advance.intent {
-            self.open_record(intent);
+            self.open_record(intent, advance.fence.owner);
         }
         if let Some(digest) = &advance.repinned {
             self.plans.insert(Arc::clone(digest), plan);
@@ -186,7 +142,7 @@ impl State {
         if self.journal.contains_key(&intent.id) {
             return Applied::Failed("the intent is recorded already".to_owned());
         }
-        self.open_record(intent);
+        self.open_record(intent, record.fence.owner);
         Applied::Done
     }
 
@@ -253,12 +209,13 @@ impl State {
         Applied::Done
     }
 
-    fn open_record(&mut self, intent: &Intent) {
+    fn open_record(&mut self, intent: &Intent, host: HostId) {
         let record = JournalRecord {
             intent: intent.clone(),
             state: RecordState::Open { ended_at_ms: None },
         };
         self.journal.insert(intent.id, record);
+        self.senders.insert(intent.id, host);
     }
 
     fn free_keys(&mut self, saga: SagaId, step: StepIndex, phase: Phase) {

@@ -2,12 +2,13 @@
 //! survives the process. Tests compare the databases with it, and run the engine on it.
 
 mod apply;
+mod hosts;
 mod read;
 mod run;
 mod tokens;
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicI64, Ordering},
@@ -19,10 +20,10 @@ use uuid::Uuid;
 
 use self::run::Run;
 use super::{
-    AddToken, Applied, Change, ChannelRow, ComponentRow, DefinitionRow, EventRow, FindingRow, HOST, HoldRow,
-    HoldTarget, HostId, LoadedSaga, LogRow, NewComponent, NewLog, NewToken, Page, ProvisionedRow,
-    PutComponent, ResourceFilter, ResourceRow, RevokeToken, SagaFilter, SagaRow, SetStatus, StepRow, Store,
-    StoreError, Takeover, TokenMark, TokenRow, Watch, inventory::Inventory,
+    AddToken, Applied, Beat, Change, ChannelRow, ComponentRow, DefinitionRow, EventRow, FindingRow, HOST,
+    HoldRow, HoldTarget, HostId, HostRow, LoadedSaga, LogRow, NewComponent, NewLog, NewToken, Page,
+    ProvisionedRow, PutComponent, ResourceFilter, ResourceRow, RevokeToken, SagaFilter, SagaRow, SetStatus,
+    StepRow, Store, StoreError, Takeover, TokenMark, TokenRow, Watch, inventory::Inventory,
 };
 use crate::saga::{
     IntentId, JournalRecord, Json, Phase, Plan, RecordState, ResourceKey, Saga, SagaId, StepIndex,
@@ -44,8 +45,9 @@ struct State {
     journal: BTreeMap<IntentId, JournalRecord>,
     inventory: Inventory,
     watches: BTreeMap<SagaId, Watch>,
-    /// What each host was calling by its last heartbeat.
-    hosts: BTreeMap<Uuid, BTreeSet<SagaId>>,
+    hosts: BTreeMap<HostId, HostRow>,
+    /// Which host sent what is open.
+    senders: BTreeMap<IntentId, HostId>,
     /// By the target's key.
     holds: BTreeMap<String, HoldRow>,
     /// Oldest first.
@@ -95,25 +97,35 @@ impl Store for MemoryStore {
         Ok(changes.iter().map(|change| state.apply(change)).collect())
     }
 
-    async fn open_host(&self, host: HostId) -> Result<Takeover, StoreError> {
-        Ok(self.state().take_over(host, self.now_ms()))
+    fn is_shared(&self) -> bool {
+        true
     }
 
-    async fn claim_ended(&self, saga: SagaId, host: HostId) -> Result<(), StoreError> {
-        self.state().claim_ended(saga, host);
+    async fn open_host(&self, host: HostId, lease_ms: i64) -> Result<(), StoreError> {
+        self.state().open_host(host, lease_ms, self.now_ms());
         Ok(())
     }
 
-    async fn heartbeat(&self, host: HostId, calling: &[SagaId]) -> Result<(), StoreError> {
-        match self.state().hosts.get_mut(&host.0) {
-            Some(set) => {
-                *set = calling.iter().copied().collect();
-                Ok(())
-            }
-            None => Err(StoreError::Refused(format!(
-                "host {host} has never opened this database"
-            ))),
-        }
+    async fn heartbeat(&self, host: HostId, calling: &[SagaId], lease_ms: i64) -> Result<Beat, StoreError> {
+        Ok(self.state().heartbeat(host, calling, lease_ms, self.now_ms()))
+    }
+
+    async fn leave(&self, host: HostId) -> Result<(), StoreError> {
+        self.state().lose(|row| row.id == host, self.now_ms());
+        Ok(())
+    }
+
+    async fn claim(&self, host: HostId, limit: u32) -> Result<Takeover, StoreError> {
+        Ok(self.state().claim(host, limit, self.now_ms()))
+    }
+
+    async fn take(&self, saga: SagaId, host: HostId) -> Result<(), StoreError> {
+        self.state().take(saga, host);
+        Ok(())
+    }
+
+    async fn hosts(&self, limit: u32) -> Result<Vec<HostRow>, StoreError> {
+        Ok(self.state().hosts(limit))
     }
 
     async fn due(&self, host: HostId, until_ms: i64, limit: u32) -> Result<Vec<(SagaId, i64)>, StoreError> {

@@ -40,8 +40,8 @@ use uuid::Uuid;
 
 use self::{error::store_error, plans::Plans, writer::Writer};
 use super::{
-    AddToken, Applied, Change, ChannelRow, ComponentRow, DefinitionRow, EventRow, FindingRow, HoldRow,
-    HoldTarget, HostId, LoadedSaga, LogRow, NewComponent, NewLog, NewToken, Page, ProvisionedRow,
+    AddToken, Applied, Beat, Change, ChannelRow, ComponentRow, DefinitionRow, EventRow, FindingRow, HoldRow,
+    HoldTarget, HostId, HostRow, LoadedSaga, LogRow, NewComponent, NewLog, NewToken, Page, ProvisionedRow,
     PutComponent, ResourceFilter, ResourceRow, RevokeToken, SagaFilter, SagaRow, SetStatus, StepRow, Store,
     StoreError, Takeover, TokenMark, TokenRow, Watch, clock::Clock,
 };
@@ -92,22 +92,42 @@ impl Store for SqliteStore {
         held.release(result)
     }
 
-    async fn open_host(&self, host: HostId) -> Result<Takeover, StoreError> {
+    fn is_shared(&self) -> bool {
+        false
+    }
+
+    async fn open_host(&self, host: HostId, lease_ms: i64) -> Result<(), StoreError> {
         let mut held = self.writer.hold().await?;
-        let result = hosts::open_host(held.connection(), host, self.now_ms()).await;
+        let result = hosts::open_host(held.connection(), host, lease_ms, self.now_ms()).await;
         held.release(result)
     }
 
-    async fn claim_ended(&self, saga: SagaId, host: HostId) -> Result<(), StoreError> {
+    async fn heartbeat(&self, host: HostId, calling: &[SagaId], lease_ms: i64) -> Result<Beat, StoreError> {
         let mut held = self.writer.hold().await?;
-        let result = hosts::claim_ended(held.connection(), saga, host).await;
+        let result = hosts::heartbeat(held.connection(), host, calling, lease_ms, self.now_ms()).await;
         held.release(result)
     }
 
-    async fn heartbeat(&self, host: HostId, calling: &[SagaId]) -> Result<(), StoreError> {
+    async fn leave(&self, host: HostId) -> Result<(), StoreError> {
         let mut held = self.writer.hold().await?;
-        let result = hosts::heartbeat(held.connection(), host, calling, self.now_ms()).await;
+        let result = hosts::leave(held.connection(), host, self.now_ms()).await;
         held.release(result)
+    }
+
+    async fn claim(&self, host: HostId, limit: u32) -> Result<Takeover, StoreError> {
+        let mut held = self.writer.hold().await?;
+        let result = hosts::claim(held.connection(), host, limit, self.now_ms()).await;
+        held.release(result)
+    }
+
+    async fn take(&self, saga: SagaId, host: HostId) -> Result<(), StoreError> {
+        let mut held = self.writer.hold().await?;
+        let result = hosts::take(held.connection(), saga, host).await;
+        held.release(result)
+    }
+
+    async fn hosts(&self, limit: u32) -> Result<Vec<HostRow>, StoreError> {
+        hosts::hosts(&self.readers, limit).await
     }
 
     async fn due(&self, host: HostId, until_ms: i64, limit: u32) -> Result<Vec<(SagaId, i64)>, StoreError> {

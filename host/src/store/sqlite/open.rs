@@ -13,7 +13,7 @@ use sqlx::{
 };
 use uuid::Uuid;
 
-use super::{error::store_error, writer::Writer};
+use super::{error::store_error, hosts::lose_all, writer::Writer};
 use crate::store::StoreError;
 
 static MIGRATIONS: Migrator = sqlx::migrate!("../migrations/sqlite");
@@ -45,6 +45,7 @@ pub(super) async fn open(path: &Path, now_ms: i64) -> Result<Opened, StoreError>
     check_settings(&mut connection).await?;
     MIGRATIONS.run(&mut connection).await.map_err(migrate_error)?;
     let installation = installation(&mut connection, now_ms).await?;
+    lose_all(&mut connection, now_ms).await?;
     let readers = SqlitePoolOptions::new()
         .max_connections(READERS)
         // A file doesn't hang up, and asking costs as much as reading.

@@ -275,7 +275,12 @@ fn take_advance<'a>(
             phase: phase.as_str(),
         });
     }
-    rows.intents.extend(advance.intent.iter().map(IntentRow::new));
+    rows.intents.extend(
+        advance
+            .intent
+            .iter()
+            .map(|intent| IntentRow::new(intent, advance.fence.owner)),
+    );
     let watch = advance.watch.iter();
     rows.watched
         .extend(watch.map(|watch| WatchCells::new(saga.id, watch)));
@@ -324,7 +329,7 @@ fn take_intent<'a>(ground: &Ground, record: &'a RecordIntent, rows: &mut Rows<'a
     if intent.phase == Phase::Run && head.turned {
         return Applied::Turned;
     }
-    rows.intents.push(IntentRow::new(intent));
+    rows.intents.push(IntentRow::new(intent, record.fence.owner));
     Applied::Done
 }
 

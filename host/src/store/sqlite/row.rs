@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::{round::ByKey, watches::WatchCells};
 use crate::{
     saga::{Answer, AnswerVerdict, Intent, Json, Plan, Saga, SagaId},
-    store::{Accept, Advance, StepRow, rows::Summary},
+    store::{Accept, Advance, HostId, StepRow, rows::Summary},
 };
 
 /// Everything that a round writes but the inventory.
@@ -204,6 +204,7 @@ pub(super) struct ResolvedRow {
 #[derive(Serialize)]
 pub(super) struct IntentRow<'a> {
     id: uuid::Uuid,
+    host: HostId,
     saga_id: SagaId,
     step: usize,
     phase: &'static str,
@@ -218,9 +219,10 @@ pub(super) struct IntentRow<'a> {
 }
 
 impl<'a> IntentRow<'a> {
-    pub(super) fn new(intent: &'a Intent) -> IntentRow<'a> {
+    pub(super) fn new(intent: &'a Intent, host: HostId) -> IntentRow<'a> {
         IntentRow {
             id: intent.id,
+            host,
             saga_id: intent.saga,
             step: intent.step,
             phase: intent.phase.as_str(),

@@ -81,10 +81,11 @@ const RESOLVED: &str = "
 
 const INTENTS: &str = "
     insert into http_journal (
-        id, saga_id, step, phase, once_key, service, identity, method, path, request_hash, redacted_body, at_ms, state
+        id, host, saga_id, step, phase, once_key, service, identity, method, path, request_hash, redacted_body, at_ms,
+        state
     )
     select
-        v ->> 'id', v ->> 'saga_id', v ->> 'step', v ->> 'phase', v ->> 'once_key', v ->> 'service',
+        v ->> 'id', v ->> 'host', v ->> 'saga_id', v ->> 'step', v ->> 'phase', v ->> 'once_key', v ->> 'service',
         v ->> 'identity', v ->> 'method', v ->> 'path', v ->> 'request_hash', v ->> 'redacted_body', v ->> 'at_ms', 'open'
     from (select value as v from jsonb_each(?))";
 

@@ -1,0 +1,269 @@
+//! Several engines on one store, in one process: who owns what, and what each of them may still do. The store is the model, with a
+//! clock that runs; what processes and PostgreSQL add is tested with both.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use arcadia::{
+    engine::{Asked, Engine, HoldTarget, LeaseOptions, PlanSource, Verb},
+    saga::{Kind, RecordState, SagaId, Status},
+    simulator::{Options, Point, Rules, Simulator},
+    store::{MemoryStore, Store},
+};
+use serde_json::{Value, json};
+use tokio::sync::watch;
+
+use crate::support::{
+    counting::Counting,
+    simulator::{Control, requests},
+    stand::{peer_on, rest, start},
+};
+
+const LEASE: LeaseOptions = LeaseOptions {
+    lease: Duration::from_millis(1_500),
+    heartbeat: Duration::from_millis(200),
+};
+/// Within which everything here happens, on a busy machine too.
+const SOON: Duration = Duration::from_secs(20);
+
+struct Place {
+    store: Arc<MemoryStore>,
+    simulator: Simulator,
+    rules: Rules,
+    control: Control,
+}
+
+/// A host of the place, and what cuts its way to the store.
+struct Peer {
+    engine: Arc<Engine>,
+    cut: watch::Sender<bool>,
+}
+
+impl Place {
+    async fn new() -> Place {
+        let rules = Rules {
+            activation_ms: 300,
+            delete_ms: 200,
+            ..Rules::default()
+        };
+        let simulator = Simulator::start(Options {
+            rules: rules.clone(),
+            ..Options::default()
+        })
+        .await
+        .unwrap();
+        let store = Arc::new(MemoryStore::new(1_000_000));
+        let clock = Arc::downgrade(&store);
+        tokio::spawn(async move {
+            let began = Instant::now();
+            while let Some(store) = clock.upgrade() {
+                store.set_now_ms(1_000_000 + i64::try_from(began.elapsed().as_millis()).unwrap());
+                drop(store);
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        });
+        Place {
+            store,
+            control: Control::of(&simulator),
+            simulator,
+            rules,
+        }
+    }
+
+    async fn host(&self) -> Peer {
+        let cut = watch::Sender::new(false);
+        let store = Counting::behind(self.store.clone(), &cut);
+        let engine = peer_on(store, &self.simulator, &self.rules, Default::default(), LEASE).await;
+        Peer { engine, cut }
+    }
+
+    async fn status(&self, saga: SagaId) -> Status {
+        self.store.saga(saga).await.unwrap().unwrap().status
+    }
+}
+
+async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
+    let deadline = Instant::now() + SOON;
+    while !holds().await {
+        assert!(Instant::now() < deadline, "not in time: {what}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+fn asked() -> Asked {
+    Asked {
+        actor: "ann".to_owned(),
+        reason: Some("because".to_owned()),
+    }
+}
+
+/// Says "again" once, then it is done.
+fn naps(name: &str, ms: u64) -> Value {
+    let run = json!([{ "again": { "after_ms": ms, "times": 1 } }]);
+    json!({ "name": name, "component": "scripted", "params": { "run": run, "compensate": [] } })
+}
+
+async fn started(engine: &Arc<Engine>, steps: Value) -> SagaId {
+    let plan = PlanSource::Inline {
+        kind: Kind::Test,
+        steps,
+    };
+    start(engine, plan, json!({})).await
+}
+
+async fn provision(engine: &Arc<Engine>) -> SagaId {
+    let inputs = json!({
+        "droplet_name": "web-1", "droplet_region": "fra1", "droplet_size": "s-1vcpu-1gb",
+        "droplet_image": "ubuntu-24-04-x64",
+    });
+    let plan = PlanSource::Definition {
+        name: "provision_droplet".to_owned(),
+    };
+    start(engine, plan, inputs).await
+}
+
+async fn polled_once(place: &Place, saga: SagaId) {
+    until("the step has been called", async || {
+        let steps = place.store.steps(saga).await.unwrap();
+        steps.first().is_some_and(|step| step.polls == 1)
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cancel_through_another_host_takes_the_saga_over() {
+    let place = Place::new().await;
+    let (one, other) = (place.host().await, place.host().await);
+    let saga = started(&one.engine, json!([naps("nap", 600_000)])).await;
+    polled_once(&place, saga).await;
+    let owner = place.store.load(saga).await.unwrap().unwrap().fence.owner;
+    other.engine.verb(saga, Verb::Cancel, asked()).await.unwrap();
+    assert_eq!(rest(&other.engine, saga).await.status, Status::Cancelled);
+    assert_eq!(rest(&one.engine, saga).await.status, Status::Cancelled);
+    let loaded = place.store.load(saga).await.unwrap().unwrap();
+    assert_ne!(loaded.fence.owner, owner);
+    assert_eq!(loaded.fence.number, 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_saga_taken_with_its_request_on_the_wire_hears_of_the_answer_and_makes_no_second_droplet() {
+    let place = Place::new().await;
+    let (one, other) = (place.host().await, place.host().await);
+    let held = place
+        .control
+        .hold(requests("POST", "/v2/droplets"), Point::BeforeEffect)
+        .await;
+    let saga = provision(&one.engine).await;
+    place.control.wait_held(held).await;
+    until("the call is told", async || {
+        place
+            .store
+            .hosts(9)
+            .await
+            .unwrap()
+            .iter()
+            .any(|host| host.calling == [saga])
+    })
+    .await;
+    other.engine.verb(saga, Verb::Pause, asked()).await.unwrap();
+    other.engine.verb(saga, Verb::Resume, asked()).await.unwrap();
+    until("its call on the first host has ended", async || {
+        let hosts = place.store.hosts(9).await.unwrap();
+        hosts.iter().filter(|host| host.calling == [saga]).count() < 2
+            && hosts
+                .iter()
+                .all(|host| one.engine.is_this(host) != (host.calling == [saga]))
+    })
+    .await;
+    place.control.release(held).await;
+    assert_eq!(rest(&other.engine, saga).await.status, Status::Completed);
+    assert_eq!(place.control.live_droplet_ids().await.len(), 1);
+    let journal = place.store.journal(saga).await.unwrap();
+    let posts: Vec<_> = journal
+        .iter()
+        .filter(|record| record.intent.method == "POST")
+        .collect();
+    assert_eq!(posts.len(), 1);
+    assert!(
+        matches!(posts[0].state, RecordState::Answered { .. }),
+        "{:?}",
+        posts[0]
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_that_ends_in_order_hands_its_sagas_over_at_once() {
+    let place = Place::new().await;
+    let (one, other) = (place.host().await, place.host().await);
+    let saga = started(&one.engine, json!([naps("nap", 2_500)])).await;
+    polled_once(&place, saga).await;
+    one.engine.shutdown(Duration::from_secs(5)).await;
+    let began = Instant::now();
+    assert_eq!(rest(&other.engine, saga).await.status, Status::Completed);
+    assert!(began.elapsed() < SOON);
+    let hosts = place.store.hosts(9).await.unwrap();
+    assert_eq!(hosts.iter().filter(|host| host.lost_ms.is_some()).count(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_without_its_database_sends_nothing_more_and_another_makes_no_second_droplet() {
+    let place = Place::new().await;
+    let (one, other) = (place.host().await, place.host().await);
+    let saga = provision(&one.engine).await;
+    until("the droplet is there", async || {
+        !place.control.live_droplet_ids().await.is_empty()
+    })
+    .await;
+    one.cut.send_replace(true);
+    let began = Instant::now();
+    one.engine.lost().await;
+    assert!(
+        began.elapsed() < LEASE.lease,
+        "before anybody else may own its sagas"
+    );
+    assert!(one.engine.ready().is_err());
+    assert_eq!(rest(&other.engine, saga).await.status, Status::Completed);
+    assert_eq!(place.control.live_droplet_ids().await.len(), 1);
+    // What it was about to write arrives after all, and changes nothing.
+    let before = format!("{:?}", place.store.load(saga).await.unwrap());
+    one.cut.send_replace(false);
+    tokio::time::timeout(SOON, one.engine.shutdown(Duration::from_secs(5)))
+        .await
+        .unwrap();
+    assert_eq!(format!("{:?}", place.store.load(saga).await.unwrap()), before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pause_of_everything_through_one_host_holds_the_sagas_of_all() {
+    let place = Place::new().await;
+    let (one, other) = (place.host().await, place.host().await);
+    let saga = started(&one.engine, json!([naps("nap", 1_500), naps("more", 0)])).await;
+    polled_once(&place, saga).await;
+    other.engine.pause(HoldTarget::All, asked()).await.unwrap();
+    until("the other host's saga is held", async || {
+        place.store.saga(saga).await.unwrap().unwrap().paused.is_some()
+    })
+    .await;
+    let held = place.store.load(saga).await.unwrap().unwrap();
+    assert_eq!(held.fence.number, 1, "held by its owner, not taken from it");
+    tokio::time::sleep(Duration::from_millis(1_600)).await;
+    assert_eq!(place.status(saga).await, Status::Running);
+    one.engine.resume(HoldTarget::All, asked()).await.unwrap();
+    assert_eq!(rest(&other.engine, saga).await.status, Status::Completed);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_waits_at_one_host_hears_of_what_another_has_done() {
+    let place = Place::new().await;
+    let (one, other) = (place.host().await, place.host().await);
+    let newest = place.store.newest_event().await.unwrap();
+    let saga = started(&one.engine, json!([naps("nap", 300)])).await;
+    let news = tokio::time::timeout(SOON, other.engine.news(newest))
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(news[0].saga, saga);
+    assert_eq!(rest(&other.engine, saga).await.status, Status::Completed);
+}
