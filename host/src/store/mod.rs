@@ -18,7 +18,7 @@
 //! 8. Reads see every commit that was answered before they began.
 //! 9. With the loss of a host the exchanges that it had on the wire count as ended: what became of them is in doubt from then on.
 //! 10. An `Advance` with a watch writes it with the saga's new state. A `Looked` changes nothing unless the saga is watched and
-//!    was looked at as often as the look says (`Fenced`): of two looks at the same time, one counts.
+//!     was looked at as often as the look says (`Fenced`): of two looks at the same time, one counts.
 //!
 //! A failed fsync is [`StoreError::Durability`]: nobody knows what the disk holds, and the process must end.
 
