@@ -21,6 +21,7 @@ const OPERATIONS: &str = "
     GET /v1/definitions/{name}
     GET /v1/droplets
     GET /v1/findings
+    GET /v1/hosts
     GET /v1/inventory/resources
     GET /v1/inventory/resources/{id}
     GET /v1/inventory/resources/{id}/provisioned

@@ -47,6 +47,7 @@ const COMMANDS: &[&str] = &[
     "inventory list",
     "inventory show",
     "findings",
+    "hosts",
     "service",
     "service list",
     "service pause",

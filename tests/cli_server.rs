@@ -26,6 +26,31 @@ fn the_first_start_makes_the_token_and_says_so_and_sigterm_ends_in_order() {
 }
 
 #[test]
+fn hosts_that_work_and_worked_on_the_database_are_listed() {
+    let temporary = tempfile::tempdir().unwrap();
+    assert_eq!(Host::serve(temporary.path()).terminate(), Some(0));
+    let host = Host::serve(temporary.path());
+    let listed = host.run(["hosts", "--json"]);
+    assert_eq!(exit_code(&listed), 0, "{}", text(&listed.stderr));
+    let hosts: serde_json::Value = serde_json::from_slice(&listed.stdout).unwrap();
+    let items = hosts["items"].as_array().unwrap();
+    let states: Vec<_> = items
+        .iter()
+        .map(|host| (&host["this"], host["lost"].is_null()))
+        .collect();
+    assert_eq!(states, [(&true.into(), true), (&false.into(), false)]);
+    assert!(
+        items.iter().all(|host| host["lease_until"].is_null()),
+        "{items:?}"
+    );
+    let table = text(&host.run(["hosts"]).stdout);
+    assert!(
+        table.contains("works, answers here") && table.contains("gone"),
+        "{table}"
+    );
+}
+
+#[test]
 fn a_second_host_on_the_same_folder_is_refused() {
     let temporary = tempfile::tempdir().unwrap();
     let _first = Host::serve(temporary.path());

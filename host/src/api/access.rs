@@ -33,6 +33,7 @@ const NEEDS: &[(&str, &str, Scope)] = &[
     ("DELETE", "/v1/droplets/{provider_id}", Run),
     ("POST", "/v1/droplets/{provider_id}/snapshots", Run),
     ("GET", "/v1/findings", Read),
+    ("GET", "/v1/hosts", Read),
     ("GET", "/v1/inventory/resources", Read),
     ("GET", "/v1/inventory/resources/{id}", Read),
     ("GET", "/v1/inventory/resources/{id}/provisioned", Read),

@@ -5,7 +5,7 @@
 //!
 //! | file | noun |
 //! |---|---|
-//! | `components`, `approval`, `steps`, `definitions`, `sagas`, `droplets`, `inventory`, `findings`, `services`, `tokens`, `health` | a group of endpoints |
+//! | `components`, `approval`, `steps`, `definitions`, `sagas`, `droplets`, `inventory`, `findings`, `services`, `hosts`, `tokens`, `health` | a group of endpoints |
 //! | `stream` | following one saga, or all |
 //! | [`dto`] | what travels |
 //! | `view` | rows of the store as they are shown |
@@ -29,6 +29,7 @@ pub mod dto;
 mod findings;
 mod headers;
 mod health;
+mod hosts;
 mod inventory;
 mod mapped;
 mod openapi;

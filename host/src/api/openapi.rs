@@ -47,6 +47,7 @@ const REFUSED_BODIES: &[(&str, &str)] = &[
         (name = "droplets", description = "Short ways to the definitions that come with the binary."),
         (name = "inventory", description = "What is in the cloud because of us, and what it should be."),
         (name = "findings", description = "What needs a person."),
+        (name = "hosts", description = "The processes that work on the database."),
         (name = "services", description = "What steps may call: whose account it is, and whether it is paused."),
         (name = "tokens", description = "Who may ask for how much: `read`, `run`, `operate` and `admin`, each including those before it."),
         (name = "health", description = "Open to everybody."),

@@ -26,7 +26,7 @@ use super::{
     access::Needs,
     approval,
     auth::{self, Door},
-    components, definitions, droplets, findings, health, inventory, mapped, openapi,
+    components, definitions, droplets, findings, health, hosts, inventory, mapped, openapi,
     problem::{Code, Problem},
     sagas, services, steps, stream, tokens,
 };
@@ -66,6 +66,7 @@ fn parts() -> (Router<ApiState>, Router<ApiState>, OpenApi) {
         .merge(droplets::routes())
         .merge(inventory::routes())
         .merge(findings::routes())
+        .merge(hosts::routes())
         .merge(services::routes())
         .merge(tokens::routes());
     let open = OpenApiRouter::with_openapi(openapi::frame()).merge(health::routes());

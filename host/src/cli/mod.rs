@@ -11,6 +11,7 @@ mod droplet;
 pub mod exit;
 mod failure;
 mod finding;
+mod host;
 mod inventory;
 mod json_argument;
 mod messages;
@@ -80,6 +81,9 @@ enum Command {
     /// What steps may call: list, pause and resume services
     #[command(subcommand)]
     Service(service::ServiceCommand),
+    /// Who works on the database, and who did
+    #[command(after_help = "Example:\n  arcadia hosts --json")]
+    Hosts(host::Hosts),
     /// Who may ask for how much
     #[command(subcommand)]
     Token(token::TokenCommand),
@@ -123,6 +127,7 @@ impl Command {
             Command::Inventory(command) => command.run(connection).await,
             Command::Findings(findings) => findings.run(connection).await,
             Command::Service(command) => command.run(connection).await,
+            Command::Hosts(hosts) => hosts.run(connection).await,
             Command::Token(command) => command.run(connection).await,
         }
     }

@@ -43,6 +43,10 @@ impl Engine {
         self.lease.lost().await;
     }
 
+    pub fn is_lost(&self) -> bool {
+        self.lease.is_lost()
+    }
+
     /// Everything that lost hosts owned.
     pub(super) async fn claim_all(self: &Arc<Self>) -> Result<(), StoreError> {
         loop {

@@ -8,6 +8,7 @@ mod component;
 mod definition;
 mod droplet;
 mod finding;
+mod host;
 mod inventory;
 mod live;
 mod operate;
@@ -26,6 +27,7 @@ pub use component::{Approve, Asks, ChannelName, Component, ComponentSummary, Gra
 pub use definition::{Definition, DefinitionSummary};
 pub use droplet::{CreateDroplet, CreateSnapshot};
 pub use finding::{Finding, FindingResource};
+pub use host::{Host, HostList};
 pub use inventory::{Provisioned, Resource, ResourceSummary};
 pub use live::{LogField, LogLine, RequestState, SagaChange, SagaRequest, SagasChange};
 pub use operate::{

@@ -15,7 +15,7 @@ use crate::{
         data_folder::{AdminToken, DataFolder},
         failure::CliError,
     },
-    cloud::{ServiceConfig, Services},
+    cloud::{EXCHANGE_LIMIT, ServiceConfig, Services},
     engine::{
         Engine, EngineOptions, LeaseOptions, Store, WatchOptions,
         catalog::{BuiltIn, Catalog},
@@ -56,6 +56,8 @@ pub struct Node {
     engine: Arc<Engine>,
     stop: oneshot::Sender<()>,
     serving: JoinHandle<std::io::Result<()>>,
+    /// The tokens that other hosts make and revoke.
+    following: JoinHandle<()>,
 }
 
 impl Prepared {
@@ -105,6 +107,8 @@ impl Prepared {
         let tokens = Tokens::open(self.store.clone())
             .await
             .map_err(|error| failed("can't read the tokens", &error))?;
+        let tokens = Arc::new(tokens);
+        let following = tokio::spawn(tokens.clone().follow());
         let engine = Engine::start(EngineOptions {
             store: self.store,
             services: self.services,
@@ -115,7 +119,7 @@ impl Prepared {
         })
         .await
         .map_err(|error| failed("can't start the engine", &error))?;
-        let state = ApiState::new(engine.clone(), Arc::new(tokens), self.allow_replace);
+        let state = ApiState::new(engine.clone(), tokens, self.allow_replace);
         let (stop, stopped) = oneshot::channel();
         let serving = tokio::spawn(api::serve(self.listener, state, async move {
             // An error means that nobody holds the other end any more, which is a stop too.
@@ -128,6 +132,7 @@ impl Prepared {
             engine,
             stop,
             serving,
+            following,
         })
     }
 }
@@ -137,13 +142,23 @@ impl Node {
         &self.folder
     }
 
+    /// Resolves once the host has lost its lease on the database: it has to end.
+    pub async fn lost(&self) {
+        self.engine.lost().await;
+    }
+
     /// Takes no more requests, and lets calls in progress end. What is cut off goes on at the next start.
     pub async fn shutdown(self) -> Result<(), CliError> {
         self.folder.withdraw()?;
+        self.following.abort();
         // An error means that the server has ended already; joining it tells why.
         let _ = self.stop.send(());
         let served = tokio::time::timeout(GRACE, self.serving).await;
-        self.engine.shutdown(GRACE).await;
+        // What a lost host has on the wire nobody else can read to its end.
+        let lost = self.engine.is_lost();
+        self.engine
+            .shutdown(if lost { EXCHANGE_LIMIT } else { GRACE })
+            .await;
         match served {
             Ok(Ok(Err(error))) => Err(CliError::io("the HTTP server ended")(error)),
             Ok(Err(error)) => Err(CliError::failed(format!("the HTTP server broke: {error}"))),

@@ -83,10 +83,13 @@ impl Serve {
                 node.url
             ))?;
         }
-        stop.asked().await;
+        let exit = tokio::select! {
+            () = stop.asked() => Exit::Success,
+            () = node.lost() => Exit::LeaseLost,
+        };
         tracing::info!("ending");
         node.shutdown().await?;
-        Ok(Exit::Success)
+        Ok(exit)
     }
 }
 
