@@ -8,7 +8,7 @@ use std::{
 
 use arcadia::{
     engine::{Asked, Engine, HoldTarget, LeaseOptions, PlanSource, Verb},
-    saga::{Kind, RecordState, SagaId, Status},
+    saga::{Kind, Phase, RecordState, SagaId, Status},
     simulator::{Options, Point, Rules, Simulator},
     store::{MemoryStore, Store},
 };
@@ -191,6 +191,31 @@ async fn a_saga_taken_with_its_request_on_the_wire_hears_of_the_answer_and_makes
         "{:?}",
         posts[0]
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_undone_while_another_host_has_its_request_on_the_wire() {
+    let place = Place::new().await;
+    let (one, other) = (place.host().await, place.host().await);
+    let held = place
+        .control
+        .hold(requests("POST", "/v2/droplets"), Point::BeforeEffect)
+        .await;
+    let saga = provision(&one.engine).await;
+    place.control.wait_held(held).await;
+    other.engine.verb(saga, Verb::Cancel, asked()).await.unwrap();
+    until("the undo waits", async || {
+        let steps = place.store.steps(saga).await.unwrap();
+        steps
+            .iter()
+            .any(|step| step.phase == Phase::Compensate && step.failure.is_some())
+    })
+    .await;
+    place.control.release(held).await;
+    assert_eq!(rest(&other.engine, saga).await.status, Status::Cancelled);
+    assert_eq!(place.control.live_droplet_ids().await.len(), 0);
+    let posts = place.control.journal().await;
+    assert_eq!(posts.iter().filter(|entry| entry.method == "POST").count(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]

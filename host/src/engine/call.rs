@@ -20,10 +20,10 @@ use super::{
     live::{Calling, Live},
 };
 use crate::{
-    cloud::{FetchError, Grant, Outgoing, Response},
+    cloud::{EXCHANGE_LIMIT, FetchError, Grant, Outgoing, Response},
     saga::{
-        CallEnd, CloudResource, Event, Failure, Json, Outcome, Phase, ResourceKey, SagaId, StepIndex,
-        StepState, Work, Writes, effect_of, id,
+        CallEnd, CloudResource, Event, Failure, JournalRecord, Json, Outcome, Phase, RecordState,
+        ResourceKey, SagaId, StepIndex, StepState, Work, Writes, effect_of, id,
     },
     step::{Call, CallHost, Ended, LogLine, Prior, Recorded, Unsaved},
     store::{Applied, Change, Checkpoint, Fence, NewLog},
@@ -151,6 +151,10 @@ impl Engine {
                     let of_run = records
                         .iter()
                         .filter(|r| r.intent.step == host.step && r.intent.phase == Phase::Run);
+                    if of_run.clone().any(|record| is_on_the_wire(record, host.now_ms())) {
+                        let why = "a request of the step is still on the wire, from another host";
+                        return starved("unavailable", why.to_owned());
+                    }
                     prior.effect = effect_of(of_run.map(|record| &record.state));
                 }
                 Err(error) => return starved("unavailable", error.to_string()),
@@ -268,6 +272,13 @@ impl Engine {
             return;
         }
     }
+}
+
+/// Whether a host that lives may still be reading its answer. None of its own is, where this is asked.
+fn is_on_the_wire(record: &JournalRecord, now_ms: i64) -> bool {
+    let longest_ms = i64::try_from(2 * EXCHANGE_LIMIT.as_millis()).unwrap_or(i64::MAX);
+    record.state == (RecordState::Open { ended_at_ms: None })
+        && now_ms.saturating_sub(record.intent.at_ms) < longest_ms
 }
 
 fn outputs(live: &Live) -> BTreeMap<String, Json> {

@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     cloud::{self, FetchError, Identity, IntentRefused, Journal},
-    saga::{Answer, Event, IllegalEvent, Intent, JournalRecord, Phase, SagaId, StepIndex},
+    saga::{Answer, AnswerVerdict, Event, IllegalEvent, Intent, JournalRecord, Phase, SagaId, StepIndex},
     step::Recorded,
     store::{Applied, Change, Fence, RecordIntent, SagaFindings},
 };
@@ -219,7 +219,7 @@ impl Journal for StepJournal {
         }
     }
 
-    async fn answer(&self, answer: Answer) {
+    async fn answer(&self, mut answer: Answer) {
         loop {
             match self
                 .engine
@@ -229,7 +229,11 @@ impl Journal for StepJournal {
             {
                 Ok(Applied::Failed(reason)) => {
                     tracing::error!(saga = %self.saga, reason, "an answer can't be journaled; its intent stays open");
-                    return;
+                    if answer.verdict == AnswerVerdict::Lost {
+                        return;
+                    }
+                    // That the exchange has ended can be said all the same.
+                    answer.verdict = AnswerVerdict::Lost;
                 }
                 Ok(_) => return,
                 Err(error) => {
