@@ -4,6 +4,7 @@ pub mod counting;
 pub mod host;
 pub mod http;
 pub mod openapi;
+pub mod postgres;
 pub mod provider;
 pub mod simulator;
 pub mod stand;
