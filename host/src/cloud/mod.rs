@@ -10,7 +10,8 @@
 //! | `look` | what a provider has under our tags |
 //! | `policy`, `grants` | which requests have a legal shape and are granted; what two lists of grants have in common |
 //! | `read`, `write` | the two ways through: shared and unjournaled; journaled and sent at most once |
-//! | `exchange`, `judge` | one exchange on the wire; what its end proves |
+//! | `exchange`, `judge` | one exchange; what its end proves |
+//! | `transport` | what carries it: the wire, or what a host is given in its place |
 //! | `budget`, `slot`, `turns`, `ratelimit` | the rate budget, a place in it, who is next, what the service says about it |
 //! | `shared`, `open` | answers that calls share; which steps have an exchange on the wire |
 //! | `record`, `redact` | a record as the step sees it again; what is kept for people |
@@ -41,6 +42,7 @@ mod service;
 mod services;
 mod shared;
 mod slot;
+mod transport;
 mod turns;
 mod write;
 
@@ -56,3 +58,4 @@ pub use record::{Recorded, recorded};
 pub use request::{FetchError, Grant, Once, Outgoing, Response};
 pub use secret::Secret;
 pub use services::{DEFAULT_TIMEOUT, MAX_TIMEOUT, ServiceReport, Services, ServicesError};
+pub use transport::{NotAnswered, Transport};

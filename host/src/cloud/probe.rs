@@ -250,7 +250,7 @@ impl Service {
         let request = self.outgoing(&self.probe_request(probe)?, &credential)?;
         let slot = self.slot(host)?;
         let limit = PROBE_LIMIT.min(self.exchange_limit);
-        let ending = exchange(&self.clients.read, request, limit, credential.secret.as_ref()).await;
+        let ending = exchange(&*self.transport, request, limit, credential.secret.as_ref()).await;
         slot.close(&ending, wall_ms);
         identity_of(&self.reading.origin, probe, ending)
     }

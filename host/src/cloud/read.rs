@@ -94,7 +94,7 @@ async fn ask(
     service.handle.clone().spawn(async move {
         let ending = match service.gate.check(&service.name) {
             Ok(()) if !service.leave.is_given() => Ending::Unsent(NotGiven.to_string()),
-            Ok(()) => exchange(&service.clients.read, request, limit, credential.secret.as_ref()).await,
+            Ok(()) => exchange(&*service.transport, request, limit, credential.secret.as_ref()).await,
             Err(paused) => Ending::Unsent(paused.to_string()),
         };
         tracing::debug!(

@@ -3,17 +3,16 @@
 use std::{
     net::IpAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use reqwest::{Url, header};
-use tokio::{runtime::Handle, sync::Notify};
+use tokio::{runtime::Handle, sync::Notify, time::Instant};
 
 use super::{
     Closed, FetchError, Grant, Outgoing, ServiceConfig, ServiceReport, ServicesError,
     budget::{Budget, Caller},
     credential::{Credential, Credentials},
-    exchange::Clients,
     gate::Gate,
     leave::Leave,
     policy::{self, MAX_URL_BYTES, Target},
@@ -21,6 +20,7 @@ use super::{
     services::{DEFAULT_TIMEOUT, MAX_TIMEOUT},
     shared::Shared,
     slot::Slot,
+    transport::{Transport, Wire},
 };
 use crate::saga::id::hash_of;
 
@@ -31,7 +31,7 @@ pub(super) struct Service {
     pub credentials: Credentials,
     pub gate: Gate,
     pub leave: Leave,
-    pub clients: Clients,
+    pub transport: Arc<dyn Transport>,
     pub shared: Shared,
     pub handle: Handle,
     pub exchange_limit: Duration,
@@ -60,6 +60,7 @@ impl Prepared {
 impl Service {
     pub fn new(
         config: ServiceConfig,
+        transport: Option<Arc<dyn Transport>>,
         handle: Handle,
         started: Instant,
         exchange_limit: Duration,
@@ -89,7 +90,10 @@ impl Service {
             .unwrap_or_else(|| base_url.origin().ascii_serialization());
         let probe = config.identity;
         let service = Service {
-            clients: Clients::new(&name, &base_url, &leave)?,
+            transport: match transport {
+                Some(transport) => transport,
+                None => Arc::new(Wire::new(&name, &base_url, &leave)?),
+            },
             leave,
             reading: Reading::new(origin, probe.clone()),
             name,

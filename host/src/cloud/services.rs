@@ -1,17 +1,13 @@
 //! The named services, and the one function that sends.
 
-use std::{
-    collections::BTreeMap,
-    future::Future,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{collections::BTreeMap, future::Future, sync::Arc, time::Duration};
 
-use tokio::{runtime::Handle, sync::Notify};
+use tokio::{runtime::Handle, sync::Notify, time::Instant};
 
 use super::{
     Closed, FetchError, Grant, Identity, Journal, Outgoing, Response, ServiceConfig, crypto::install_crypto,
-    exchange::EXCHANGE_LIMIT, leave::Leave, open::OpenExchanges, policy, read, service::Service, write,
+    exchange::EXCHANGE_LIMIT, leave::Leave, open::OpenExchanges, policy, read, service::Service,
+    transport::Transport, write,
 };
 use crate::saga::{Phase, SagaId, StepIndex};
 
@@ -73,16 +69,30 @@ impl Services {
 
     /// With another limit than [`EXCHANGE_LIMIT`] for how long an answer is awaited.
     pub fn with_exchange_limit(configs: Vec<ServiceConfig>, limit: Duration) -> Result<Self, ServicesError> {
+        Self::open(configs.into_iter().map(|config| (config, None)), limit)
+    }
+
+    /// With something else than the wire to carry the requests of each service.
+    pub fn carried_by(services: Vec<(ServiceConfig, Arc<dyn Transport>)>) -> Result<Self, ServicesError> {
+        let carried = |(config, transport)| (config, Some(transport));
+        Self::open(services.into_iter().map(carried), EXCHANGE_LIMIT)
+    }
+
+    fn open(
+        configs: impl Iterator<Item = (ServiceConfig, Option<Arc<dyn Transport>>)>,
+        limit: Duration,
+    ) -> Result<Self, ServicesError> {
         install_crypto();
         let handle = Handle::try_current().map_err(|_| ServicesError::NoRuntime)?;
         let started = Instant::now();
         let mut services = BTreeMap::new();
         let news = Arc::new(Notify::new());
         let leave = Leave::default();
-        for config in configs {
+        for (config, transport) in configs {
             let name = config.name.clone();
             let service = Service::new(
                 config,
+                transport,
                 handle.clone(),
                 started,
                 limit,

@@ -152,7 +152,7 @@ impl Sending {
             let clock = Arc::clone(&service);
             let _change = service.shared.change(saga, move || clock.now_ms());
             exchange(
-                &service.clients.write,
+                &*service.transport,
                 request,
                 service.exchange_limit,
                 credential.secret.as_ref(),
