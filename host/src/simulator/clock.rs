@@ -1,4 +1,4 @@
-//! The simulator's clock: real time plus what was advanced by hand, or only the latter.
+//! The simulator's clock: real time, somebody else's or none, plus what was advanced by hand.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -20,7 +20,8 @@ impl Clock {
 
     /// Milliseconds since the Unix epoch.
     pub(super) fn now_ms(&self) -> u64 {
-        let base_ms = match self.mode {
+        let base_ms = match &self.mode {
+            ClockMode::Given(clock) => clock.now_ms(),
             ClockMode::Virtual => VIRTUAL_START_MS,
             ClockMode::Real => SystemTime::now()
                 .duration_since(UNIX_EPOCH)

@@ -1,11 +1,12 @@
 //! The way of one request through the simulator: read, admitted, delayed, held, carried out, held again, answered or cut.
 //! When the client goes away, hyper drops this future: whatever had not happened yet doesn't happen.
 
-use std::{collections::BTreeMap, net::TcpStream, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, time::Duration};
 
 use axum::extract::Query;
+use bytes::Bytes;
 use http_body_util::{BodyExt, Limited};
-use hyper::{Request, Response, body::Incoming, header};
+use hyper::{Request, Response, header};
 
 use super::{
     fault::{Ending, Point},
@@ -19,7 +20,7 @@ const MAX_BODY_BYTES: usize = 1024 * 1024;
 
 /// The connection ends without an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum Cut {
+pub enum Cut {
     #[error("connection reset on purpose")]
     Reset,
     #[error("connection closed on purpose")]
@@ -39,15 +40,19 @@ impl Drop for Ticket<'_> {
     }
 }
 
-/// Takes a request through.
+/// Takes a request through. Whether its client has gone is asked right before the effect, under the world's lock.
 ///
 /// # Errors
 /// The connection is to be cut, on purpose or because the client has gone.
-pub(super) async fn pass(
-    provider: &Arc<Provider>,
-    peer: &TcpStream,
-    request: Request<Incoming>,
-) -> Result<Response<Body>, Cut> {
+pub(super) async fn pass<B>(
+    provider: &Provider,
+    client_has_gone: impl FnOnce() -> bool,
+    request: Request<B>,
+) -> Result<Response<Body>, Cut>
+where
+    B: hyper::body::Body<Data = Bytes>,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
     let inbound = read(request).await?;
     let mut admission = provider.admit(&inbound);
     let mut ticket = Ticket {
@@ -58,7 +63,7 @@ pub(super) async fn pass(
     sleep(admission.harm.delay_before_ms).await;
     stand_still(&mut admission, Point::BeforeEffect).await;
 
-    let performed = provider.perform(&inbound, &admission, peer);
+    let performed = provider.perform(&inbound, &admission, client_has_gone);
     let (truth, ending) = match performed {
         Performed::Answered(answer) => {
             let truth = Reply::of(answer, &admission);
@@ -95,7 +100,11 @@ fn finish(mut reply: Reply, admission: &Admission) -> Response<Body> {
     reply.into_response(admission)
 }
 
-async fn read(request: Request<Incoming>) -> Result<Inbound, Cut> {
+async fn read<B>(request: Request<B>) -> Result<Inbound, Cut>
+where
+    B: hyper::body::Body<Data = Bytes>,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
     let (parts, body) = request.into_parts();
     let body = Limited::new(body, MAX_BODY_BYTES).collect().await;
     let body = body.map_err(|_| Cut::Close)?.to_bytes();

@@ -12,6 +12,8 @@
 //! held; delayed; answered, or the connection cut. A client that goes away before the effect prevents it: also one that is
 //! killed while its request is held and only then released.
 //!
+//! [`InProcess`] is the same without sockets, for a client in this process.
+//!
 //! # The control API
 //! JSON both ways; errors are `{"error": "…"}`. Times are milliseconds since the Unix epoch by the simulator's clock.
 //!
@@ -103,6 +105,7 @@ mod control;
 mod fault;
 mod gate;
 mod hold;
+mod in_process;
 mod journal;
 mod matcher;
 mod options;
@@ -122,14 +125,17 @@ pub use control::{
     SnapshotReport, StateReport,
 };
 pub use fault::{AnswerFault, BodyForm, Fault, FaultKind, Point, PostedFault, Strange};
+pub use gate::Cut;
 pub use hold::{Hold, HoldState};
+pub use in_process::InProcess;
 pub use journal::{Entry, Outcome};
 pub use matcher::Matcher;
 pub use options::{
-    AccountStatus, ClockMode, DeleteWhileNew, Lag, LinkOrigin, LinksForm, Options, Order, Rules, Token,
-    UnknownTag,
+    AccountStatus, ClockMode, DeleteWhileNew, GivenClock, Lag, LinkOrigin, LinksForm, Options, Order, Rules,
+    Token, UnknownTag,
 };
-pub use world::{Activation, Effect, Listing};
+pub use reply::Body;
+pub use world::{Activation, Drift, Effect, Listing};
 
 use provider::Provider;
 

@@ -1,6 +1,10 @@
 //! How a simulated provider behaves: what a test sets before the start, and the rules that it may patch while it runs.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::{
+    fmt,
+    net::{Ipv4Addr, SocketAddr},
+    sync::Arc,
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -30,12 +34,33 @@ impl Default for Options {
     }
 }
 
-/// Whether time passes by itself. Either clock can be advanced by hand.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+/// Whether time passes by itself. Each clock can be advanced by hand.
+#[derive(Clone, Debug)]
 pub enum ClockMode {
     Real,
     Virtual,
+    /// Somebody else's.
+    Given(GivenClock),
+}
+
+/// Answers milliseconds since the Unix epoch; never goes back.
+#[derive(Clone)]
+pub struct GivenClock(Arc<dyn Fn() -> u64 + Send + Sync>);
+
+impl GivenClock {
+    pub fn new(now_ms: impl Fn() -> u64 + Send + Sync + 'static) -> Self {
+        Self(Arc::new(now_ms))
+    }
+
+    pub(super) fn now_ms(&self) -> u64 {
+        (self.0)()
+    }
+}
+
+impl fmt::Debug for GivenClock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("GivenClock").field(&self.now_ms()).finish()
+    }
 }
 
 /// The rules, all of which `PATCH /options` can change while the simulator runs. Times are milliseconds of the

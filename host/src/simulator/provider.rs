@@ -78,7 +78,7 @@ impl Provider {
         let rules = options.rules.clone();
         Self {
             inner: Mutex::new(Inner {
-                clock: Clock::new(options.clock),
+                clock: Clock::new(options.clock.clone()),
                 journal: Journal::new(rules.journal_limit),
                 world: World::new(rules, options.seed),
                 faults: FaultBook::default(),
@@ -107,13 +107,18 @@ impl Provider {
     }
 
     /// Lets a request have its effect, unless its client has gone or a fault comes first.
-    pub(super) fn perform(&self, inbound: &Inbound, admission: &Admission, peer: &TcpStream) -> Performed {
+    pub(super) fn perform(
+        &self,
+        inbound: &Inbound,
+        admission: &Admission,
+        client_has_gone: impl FnOnce() -> bool,
+    ) -> Performed {
         let token = match &admission.verdict {
             Ok(token) => token,
             Err(refusal) => return Performed::Answered(Err(refusal.clone())),
         };
         let (mut inner, now_ms) = self.settled();
-        if has_gone(peer) {
+        if client_has_gone() {
             return Performed::Abandoned;
         }
         if let Some(ending) = admission.harm.ending_at(Point::BeforeEffect) {
@@ -249,7 +254,7 @@ impl Inner {
 
 /// Whether the other end has closed the connection. Asked of the system, not of the event loop, which may not have heard
 /// yet: a client killed before this call has gone for certain.
-fn has_gone(peer: &TcpStream) -> bool {
+pub(super) fn has_gone(peer: &TcpStream) -> bool {
     match peer.peek(&mut [0]) {
         Ok(bytes) => bytes == 0,
         Err(error) => error.kind() != io::ErrorKind::WouldBlock,
@@ -284,7 +289,7 @@ mod tests {
         };
         let admission = provider.admit(&inbound);
         let stays = (!leaves).then_some(client);
-        let performed = provider.perform(&inbound, &admission, &peer);
+        let performed = provider.perform(&inbound, &admission, || has_gone(&peer));
         drop(stays);
         let droplets = provider.settled().0.world.droplets.len();
         (performed, droplets)

@@ -16,7 +16,8 @@ use super::{
     refusal::Refusal,
 };
 
-pub(super) type Body = BoxBody<Bytes, io::Error>;
+/// The body of an answer.
+pub type Body = BoxBody<Bytes, io::Error>;
 
 const HTML: &str =
     "<html>\n<head><title>Bad gateway</title></head>\n<body>\n<h1>Bad gateway</h1>\n</body>\n</html>\n";

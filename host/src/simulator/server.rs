@@ -13,7 +13,7 @@ use tokio::{
 
 use super::{
     gate::{self, Cut},
-    provider::Provider,
+    provider::{Provider, has_gone},
 };
 
 /// Serves the provider's API until dropped.
@@ -61,7 +61,7 @@ async fn serve_api_connection(stream: TcpStream, provider: Arc<Provider>) -> io:
 
     let service = service_fn(move |request| {
         let (provider, peer) = (provider.clone(), peer.clone());
-        Box::pin(async move { gate::pass(&provider, &peer, request).await })
+        Box::pin(async move { gate::pass(&provider, || has_gone(&peer), request).await })
     });
     let mut connection = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
     let ended = poll_fn(|context| connection.poll_without_shutdown(context)).await;

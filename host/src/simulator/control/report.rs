@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::Controlled;
 use crate::simulator::{
     clock::timestamp,
+    provider::Provider,
     world::{Action, Droplet, Presence, Snapshot, World},
 };
 
@@ -71,19 +72,25 @@ pub struct DropletCount {
 }
 
 pub(super) async fn state(State(provider): Controlled) -> Json<StateReport> {
-    let (inner, now_ms) = provider.settled();
-    let world = &inner.world;
-    Json(StateReport {
-        now_ms,
-        droplets: world.droplets.values().map(droplet).collect(),
-        snapshots: world
-            .snapshots
-            .values()
-            .map(|found| snapshot(found, now_ms))
-            .collect(),
-        actions: world.actions.values().map(|found| action(found, world)).collect(),
-        tags: world.tags.names().map(String::from).collect(),
-    })
+    Json(StateReport::of(&provider))
+}
+
+impl StateReport {
+    pub(in crate::simulator) fn of(provider: &Provider) -> Self {
+        let (inner, now_ms) = provider.settled();
+        let world = &inner.world;
+        Self {
+            now_ms,
+            droplets: world.droplets.values().map(droplet).collect(),
+            snapshots: world
+                .snapshots
+                .values()
+                .map(|found| snapshot(found, now_ms))
+                .collect(),
+            actions: world.actions.values().map(|found| action(found, world)).collect(),
+            tags: world.tags.names().map(String::from).collect(),
+        }
+    }
 }
 
 pub(super) async fn count(State(provider): Controlled) -> Json<DropletCount> {

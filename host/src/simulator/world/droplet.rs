@@ -42,7 +42,7 @@ pub(in crate::simulator) enum Departure {
 /// A change behind the API's back, as another program or a person in the web console makes it.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(tag = "change", rename_all = "kebab-case", deny_unknown_fields)]
-pub(in crate::simulator) enum Drift {
+pub enum Drift {
     Delete,
     PowerOff,
     PowerOn,

@@ -16,7 +16,8 @@ use rand::{RngExt, SeedableRng, rngs::StdRng};
 use serde::Serialize;
 
 pub(super) use action::{Action, ActionRequest, ActionStatus, Change};
-pub(super) use droplet::{Departure, Drift, Droplet, Presence, Status};
+pub use droplet::Drift;
+pub(super) use droplet::{Departure, Droplet, Presence, Status};
 pub(super) use key::Key;
 pub(super) use order::Order;
 pub(super) use snapshot::Snapshot;
