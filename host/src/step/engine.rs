@@ -18,8 +18,6 @@ use super::{
 
 /// Stack of the fiber that a guest runs on. The host's functions run on it too: what is above the guest's share is theirs.
 const FIBER_STACK_BYTES: usize = 2 << 20;
-/// How long a guest may compute before the others have their turn.
-const TICK: Duration = Duration::from_millis(1);
 /// What stays in a pool's slot between calls, instead of going back to the system.
 const KEEP_RESIDENT_BYTES: usize = 64 << 10;
 
@@ -91,7 +89,7 @@ struct Shared {
 }
 
 impl Ticker {
-    pub(super) fn start(engine: Engine) -> std::io::Result<Ticker> {
+    pub(super) fn start(engine: Engine, tick: Duration) -> std::io::Result<Ticker> {
         let shared = Arc::new(Shared::default());
         let watched = shared.clone();
         let thread = std::thread::Builder::new()
@@ -101,7 +99,7 @@ impl Ticker {
                     if watched.running.load(Ordering::Acquire) == 0 {
                         std::thread::park();
                     } else {
-                        std::thread::sleep(TICK);
+                        std::thread::sleep(tick);
                         engine.increment_epoch();
                     }
                 }

@@ -1,6 +1,13 @@
-//! The runtime: compiles components and calls them, each call in a store of its own, on threads of their own.
+//! The runtime: compiles components and calls them, each call in a store of its own, on threads of their own unless told
+//! otherwise.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use tokio::{runtime::Handle, sync::Semaphore};
 use wasmtime::{
@@ -26,9 +33,8 @@ const MIN_MEMORY_BYTES: usize = 64 << 10;
 pub struct Runtime {
     linker: Linker<GuestState>,
     ticker: Arc<Ticker>,
-    /// The guests' own threads; taken when the runtime ends.
+    /// The guests' own threads, if they have any; taken when the runtime ends.
     threads: Option<tokio::runtime::Runtime>,
-    guests: Handle,
     calls: Arc<Semaphore>,
     pooled: bool,
     options: RuntimeOptions,
@@ -43,31 +49,18 @@ pub enum RuntimeError {
 }
 
 impl Runtime {
-    /// Reserves address space for `max_calls` calls where it can be had, and starts the guests' threads.
+    /// Reserves address space for `max_calls` calls where it can be had, and starts the guests' threads, if they are to have any.
     pub fn new(options: RuntimeOptions) -> Result<Arc<Runtime>, RuntimeError> {
         let (engine, pooled) = engine::build(&options).map_err(RuntimeError::Engine)?;
         let linker = link(&engine).map_err(RuntimeError::Engine)?;
-        let threads = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(options.threads.max(1))
-            .thread_name_fn({
-                let count = std::sync::atomic::AtomicUsize::new(0);
-                move || {
-                    format!(
-                        "step-{}",
-                        count.fetch_add(1, std::sync::atomic::Ordering::Relaxed)
-                    )
-                }
-            })
-            // A guest that computes keeps its thread for a whole tick: look at timers and at new calls after each few.
-            .event_interval(8)
-            .global_queue_interval(2)
-            .enable_all()
-            .build()?;
+        let threads = match options.threads {
+            0 => None,
+            threads => Some(guest_threads(threads)?),
+        };
         Ok(Arc::new(Runtime {
             linker,
-            ticker: Arc::new(Ticker::start(engine)?),
-            guests: threads.handle().clone(),
-            threads: Some(threads),
+            ticker: Arc::new(Ticker::start(engine, options.tick)?),
+            threads,
             calls: Arc::new(Semaphore::new(options.max_calls as usize)),
             pooled,
             options,
@@ -92,7 +85,7 @@ impl Runtime {
         let state = GuestState::describing(DESCRIBE_MEMORY_BYTES.min(self.options.max_memory_bytes));
         let (pre, ticker) = (compiled.pre().clone(), self.ticker.clone());
         let mut store = self.store(state);
-        let (text, used_bytes) = AbortOnDrop::spawn(&self.guests, async move {
+        let (text, used_bytes) = AbortOnDrop::spawn(&self.guests(), async move {
             let _permit = permit;
             let _running = ticker.running();
             let answer = async {
@@ -129,7 +122,7 @@ impl Runtime {
         let (request, state) = invocation::split(call, host, Handle::current());
         let mut store = self.store(GuestState::calling(memory_bytes, state));
         let (pre, ticker) = (compiled.pre().clone(), self.ticker.clone());
-        let ended = AbortOnDrop::spawn(&self.guests, async move {
+        let ended = AbortOnDrop::spawn(&self.guests(), async move {
             let _permit = permit;
             let _running = ticker.running();
             let answer = async {
@@ -147,6 +140,13 @@ impl Runtime {
             },
             writes: Writes::default(),
         })
+    }
+
+    fn guests(&self) -> Handle {
+        match &self.threads {
+            Some(threads) => threads.handle().clone(),
+            None => Handle::current(),
+        }
     }
 
     /// What a call may use, by what its manifest asks for.
@@ -191,6 +191,20 @@ impl std::fmt::Debug for Runtime {
             .field("options", &self.options)
             .finish_non_exhaustive()
     }
+}
+
+fn guest_threads(count: usize) -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(count)
+        .thread_name_fn({
+            let count = AtomicUsize::new(0);
+            move || format!("step-{}", count.fetch_add(1, Ordering::Relaxed))
+        })
+        // A guest that computes keeps its thread for a whole tick: look at timers and at new calls after each few.
+        .event_interval(8)
+        .global_queue_interval(2)
+        .enable_all()
+        .build()
 }
 
 fn link(engine: &Engine) -> wasmtime::Result<Linker<GuestState>> {
