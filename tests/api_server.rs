@@ -100,8 +100,9 @@ impl Api {
             store,
             services: Services::new(vec![agreeable().await]).unwrap(),
             runtime: RUNTIME.clone(),
-            catalog,
+            catalog: Arc::new(catalog),
             watching: Default::default(),
+            dice: Arc::new(rand::random),
             lease: LeaseOptions::default(),
         });
         let engine = engine.await.unwrap();

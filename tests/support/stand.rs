@@ -179,8 +179,9 @@ pub async fn peer_on(
         store,
         services,
         runtime,
-        catalog,
+        catalog: Arc::new(catalog),
         watching,
+        dice: Arc::new(rand::random),
         lease,
     })
     .await

@@ -101,7 +101,7 @@ impl Engine {
         }
         let moment = Moment {
             now_ms: self.store.now_ms(),
-            dice: rand::random(),
+            dice: (self.dice)(),
         };
         let before = live.saga.clone();
         let (after, commands) = saga::apply(&before, event.clone(), moment)?;

@@ -92,12 +92,18 @@ const WAKING: usize = 64;
 /// The lease of a host that has its database alone: a hundred years.
 const FOR_EVER_MS: i64 = 100 * 365 * 86_400_000;
 
+/// Throws a die: any number, each as likely as the others.
+pub type Dice = Arc<dyn Fn() -> u64 + Send + Sync>;
+
 pub struct EngineOptions {
     pub store: Arc<dyn Store>,
     pub services: Services,
     pub runtime: Arc<Runtime>,
-    pub catalog: Catalog,
+    /// May be shared by engines of one process: on stores with one catalogue, that is.
+    pub catalog: Arc<Catalog>,
     pub watching: WatchOptions,
+    /// The dice of retries' jitter.
+    pub dice: Dice,
     pub lease: LeaseOptions,
 }
 
@@ -106,7 +112,8 @@ pub struct Engine {
     store: Arc<dyn Store>,
     services: Services,
     runtime: Arc<Runtime>,
-    catalog: Catalog,
+    catalog: Arc<Catalog>,
+    dice: Dice,
     watching: WatchOptions,
     lease_options: LeaseOptions,
     lease: Arc<lease::Lease>,
@@ -143,6 +150,7 @@ impl Engine {
             services: options.services,
             runtime: options.runtime,
             catalog: options.catalog,
+            dice: options.dice,
             watching: options.watching,
             lease_options: options.lease,
             lease: Arc::new(lease),

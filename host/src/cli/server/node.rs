@@ -113,8 +113,9 @@ impl Prepared {
             store: self.store,
             services: self.services,
             runtime,
-            catalog,
+            catalog: Arc::new(catalog),
             watching: WatchOptions::default(),
+            dice: Arc::new(rand::random),
             lease: LeaseOptions::default(),
         })
         .await
