@@ -1,5 +1,6 @@
 //! What several topics need to talk to the servers under test.
 
+pub mod around;
 pub mod counting;
 pub mod host;
 pub mod http;
