@@ -32,6 +32,7 @@ use crate::saga::{
 pub struct MemoryStore {
     now_ms: AtomicI64,
     installation: Uuid,
+    shared: bool,
     state: Mutex<State>,
 }
 
@@ -60,13 +61,27 @@ struct State {
 }
 
 impl MemoryStore {
-    /// Its clock stands at `now_ms` until it is moved.
+    /// Its clock stands at `now_ms` until it is moved. Hosts share it, as they share a server.
     pub fn new(now_ms: i64) -> MemoryStore {
         MemoryStore {
             now_ms: AtomicI64::new(now_ms),
             installation: Uuid::new_v4(),
+            shared: true,
             state: Mutex::default(),
         }
+    }
+
+    /// As `new`, but a host has it to itself, as a file: the next one begins with [`MemoryStore::reopen`].
+    pub fn alone(now_ms: i64) -> MemoryStore {
+        MemoryStore {
+            shared: false,
+            ..MemoryStore::new(now_ms)
+        }
+    }
+
+    /// Whoever has it to itself now is alone: no host that it knows lives any more.
+    pub fn reopen(&self) {
+        self.state().lose(|_| true, self.now_ms());
     }
 
     pub fn set_now_ms(&self, now_ms: i64) {
@@ -98,7 +113,7 @@ impl Store for MemoryStore {
     }
 
     fn is_shared(&self) -> bool {
-        true
+        self.shared
     }
 
     async fn open_host(&self, host: HostId, lease_ms: i64) -> Result<(), StoreError> {
