@@ -40,6 +40,7 @@ mod saga_core;
 mod service_identity;
 mod service_pauses;
 mod several_hosts;
+mod simulation;
 mod simulator;
 mod simulator_faults;
 mod simulator_holds;
