@@ -34,6 +34,7 @@ mod graphs;
 mod late;
 mod live;
 mod loopback;
+mod ownership_model;
 mod pauses;
 mod rate_budget;
 mod saga_core;
