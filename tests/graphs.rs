@@ -20,7 +20,7 @@ use crate::support::stand::Stand;
 const THREE_DROPLETS: &str = include_str!("../steps-wasm/examples/definitions/three_droplets.json");
 const NAMES: [&str; 3] = ["web-1", "web-2", "web-3"];
 
-async fn cloud(activation_ms: u64) -> Stand {
+pub async fn cloud(activation_ms: u64) -> Stand {
     let rules = Rules {
         activation_ms,
         delete_ms: 1_500,
@@ -31,10 +31,18 @@ async fn cloud(activation_ms: u64) -> Stand {
 
 /// Starts the example as it is shipped, with intervals that make a test quick and `params` laid over them.
 async fn three_droplets(stand: &Stand, params: &[(&str, Value)]) -> SagaId {
-    let body = Json::parse(THREE_DROPLETS).unwrap();
+    three_droplets_as(stand, three_droplets_body(), params).await
+}
+
+pub fn three_droplets_body() -> Value {
+    serde_json::from_str(THREE_DROPLETS).unwrap()
+}
+
+/// With another body.
+pub async fn three_droplets_as(stand: &Stand, body: Value, params: &[(&str, Value)]) -> SagaId {
     let catalog = stand.engine().catalog();
     catalog
-        .put_definition("three_droplets", &body, "tester")
+        .put_definition("three_droplets", &Json::of(&body), "tester")
         .await
         .unwrap();
     let mut laid: BTreeMap<String, Value> = BTreeMap::new();
@@ -85,7 +93,7 @@ fn broken() -> Value {
     json!([{ "permanent": { "code": "broken", "message": "for good" } }])
 }
 
-fn asked(reason: &str) -> Asked {
+pub fn asked(reason: &str) -> Asked {
     Asked {
         actor: "tester".to_owned(),
         reason: Some(reason.to_owned()),
@@ -93,10 +101,10 @@ fn asked(reason: &str) -> Asked {
 }
 
 /// What was told of a saga, oldest first: kinds, with the step by name.
-struct Story(Vec<(String, Option<String>)>);
+pub struct Story(pub Vec<(String, Option<String>)>);
 
 impl Story {
-    async fn of(stand: &Stand, saga: SagaId) -> Story {
+    pub async fn of(stand: &Stand, saga: SagaId) -> Story {
         let store = stand.engine().store();
         let row = store.saga(saga).await.unwrap().unwrap();
         let plan = store.plan(&row.plan_digest).await.unwrap().unwrap();
@@ -115,7 +123,7 @@ impl Story {
         found.unwrap_or_else(|| panic!("{kind} of {step} in {:#?}", self.0))
     }
 
-    fn tells(&self, kind: &str, step: &str) -> bool {
+    pub fn tells(&self, kind: &str, step: &str) -> bool {
         self.0
             .iter()
             .any(|(k, s)| k == kind && s.as_deref() == Some(step))

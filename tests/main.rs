@@ -37,6 +37,7 @@ mod loopback;
 mod ownership_model;
 mod pauses;
 mod rate_budget;
+mod rollback;
 mod saga_core;
 mod service_identity;
 mod service_pauses;
