@@ -7,9 +7,9 @@ use std::{
 };
 
 use arcadia::{
-    engine::{Asked, Engine, HoldTarget, LeaseOptions, PlanSource, Verb},
+    engine::{Asked, Engine, HoldTarget, LeaseOptions, PlanSource, Verb, WatchOptions},
     saga::{Kind, Phase, RecordState, SagaId, Status},
-    simulator::{Options, Point, Rules, Simulator},
+    simulator::{FaultKind, Lag, Options, Point, Rules, Simulator},
     store::{MemoryStore, Store},
 };
 use serde_json::{Value, json};
@@ -73,9 +73,13 @@ impl Place {
     }
 
     async fn host(&self) -> Peer {
+        self.host_watching(WatchOptions::default()).await
+    }
+
+    async fn host_watching(&self, watching: WatchOptions) -> Peer {
         let cut = watch::Sender::new(false);
         let store = Counting::behind(self.store.clone(), &cut);
-        let engine = peer_on(store, &self.simulator, &self.rules, Default::default(), LEASE).await;
+        let engine = peer_on(store, &self.simulator, &self.rules, watching, LEASE).await;
         Peer { engine, cut }
     }
 
@@ -216,6 +220,47 @@ async fn nothing_is_undone_while_another_host_has_its_request_on_the_wire() {
     assert_eq!(place.control.live_droplet_ids().await.len(), 0);
     let posts = place.control.journal().await;
     assert_eq!(posts.iter().filter(|entry| entry.method == "POST").count(), 1);
+}
+
+/// The droplet is there, and nothing but the answer to its request ever shows it in time.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_comes_after_the_sagas_end_has_its_droplet_undone() {
+    let place = Place::new().await;
+    let often = WatchOptions {
+        horizon_ms: 60_000,
+        first_look_ms: 200,
+    };
+    let (one, other) = (place.host().await, place.host_watching(often).await);
+    let creation = || requests("POST", "/v2/droplets");
+    let unseen = FaultKind::Lag(Lag {
+        get_ms: 0,
+        ..Lag::everywhere(3_600_000)
+    });
+    place.control.fault_once(creation(), unseen).await;
+    let held = place.control.hold(creation(), Point::AfterEffect).await;
+    let saga = provision(&one.engine).await;
+    place.control.wait_held(held).await;
+    one.cut.send_replace(true);
+    one.engine.lost().await;
+    other.engine.verb(saga, Verb::Cancel, asked()).await.unwrap();
+    assert_eq!(rest(&other.engine, saga).await.status, Status::Cancelled);
+    assert_eq!(
+        place.control.live_droplet_ids().await.len(),
+        1,
+        "nobody knows of it"
+    );
+    assert!(place.store.watch(saga).await.unwrap().is_some());
+
+    place.control.release(held).await;
+    one.cut.send_replace(false);
+    until("the droplet is undone", async || {
+        place.control.live_droplet_ids().await.is_empty()
+    })
+    .await;
+    assert_eq!(rest(&other.engine, saga).await.status, Status::Cancelled);
+    let events = place.store.events(saga, 0, 200).await.unwrap();
+    let late = events.iter().filter(|event| event.kind == "late-effect").count();
+    assert_eq!(late, 1, "{events:#?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

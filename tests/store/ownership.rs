@@ -139,6 +139,21 @@ on_every_store! {
         };
     }
 
+    what_a_lost_host_sends_before_its_saga_is_taken_ends_with_the_taking(store) {
+        let (saga, other) = (store.start(1).await, store.start(2).await);
+        store.store.open_host(B, LEASE_MS).await.unwrap();
+        store.store.leave(store.host).await.unwrap();
+        assert_eq!(store.one(record(70, saga.id, Phase::Run, store.fence())).await, Applied::Done);
+        assert_eq!(store.one(record(71, other.id, Phase::Run, store.fence())).await, Applied::Done);
+        store.store.take(saga.id, B).await.unwrap();
+        let mut ended = Vec::new();
+        for number in [70, 71] {
+            let record = store.store.journal_record(Uuid::from_u128(number)).await.unwrap().unwrap();
+            ended.push(record.state != RecordState::Open { ended_at_ms: None });
+        }
+        assert_eq!(ended, [true, false], "the other saga is to be claimed yet");
+    }
+
     hosts_are_listed_the_living_ones_first(store) {
         let saga = store.start(1).await;
         store.store.heartbeat(store.host, &[saga.id, saga.id], LEASE_MS).await.unwrap();

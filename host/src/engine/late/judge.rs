@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use crate::{
     cloud::{LookError, Seen, Sighting},
     engine::Engine,
-    saga::{ResourceKey, Saga, Status, StepIndex, StepState, Verdict, id::is_reserved_tag},
+    saga::{
+        Phase, RecordState, ResourceKey, Saga, Status, StepIndex, StepState, Verdict, id::is_reserved_tag,
+    },
     store::{NewFinding, Page, ResourceFilter, ResourceRow, StoreError, Watch, WatchedIntent},
 };
 
@@ -41,7 +43,10 @@ impl Engine {
         watch: &Watch,
         sightings: &Sightings,
     ) -> Result<Outcome, StoreError> {
-        let mut outcome = Outcome::default();
+        let mut outcome = Outcome {
+            late: self.answered_late(saga, watch).await?,
+            ..Outcome::default()
+        };
         for intent in &watch.intents {
             let continues = |sighting: &&Sighting| {
                 let sent_to = intent.identity.as_deref();
@@ -84,6 +89,44 @@ impl Engine {
             }
         }
         Ok(outcome)
+    }
+
+    /// Undone steps whose request was answered after all, by a host that had been given up: what it made may never show its
+    /// tag, and the step's undo knows it from the answer.
+    async fn answered_late(
+        &self,
+        saga: &Saga,
+        watch: &Watch,
+    ) -> Result<BTreeMap<StepIndex, String>, StoreError> {
+        let mut late = BTreeMap::new();
+        if saga.status == Status::Abandoned {
+            return Ok(late);
+        }
+        for record in self.store.journal(saga.id).await? {
+            let RecordState::Answered {
+                conclusive: true,
+                at_ms,
+                ..
+            } = record.state
+            else {
+                continue;
+            };
+            let step = record.intent.step;
+            // It was in doubt when the saga ended: that is why it is watched.
+            let watched = watch
+                .intents
+                .iter()
+                .any(|intent| intent.step == step && intent.sent_ms == record.intent.at_ms && !intent.found);
+            if watched
+                && record.intent.phase == Phase::Run
+                && saga.plan.steps[step].compensated
+                && matches!(saga.steps[step], StepState::Undone { .. })
+            {
+                let after = after_the_end(at_ms - watch.began_ms);
+                late.insert(step, format!("its request was answered {after}"));
+            }
+        }
+        Ok(late)
     }
 
     /// Something carries the step's tag.

@@ -7,7 +7,7 @@
 //!
 //! | the step is | what shows up under its tag |
 //! |---|---|
-//! | undone | event `late-effect`: its own `compensate` runs once more |
+//! | undone | event `late-effect`: its own `compensate` runs once more, also when a request of it is answered late |
 //! | done | another one than the inventory has: finding `duplicate-resource`; nothing is undone |
 //! | anything else: the saga was abandoned | finding `late-resource` |
 //!

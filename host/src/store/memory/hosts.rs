@@ -102,12 +102,17 @@ impl State {
         takeover
     }
 
-    pub(super) fn take(&mut self, saga: SagaId, host: HostId) {
-        if let Some(run) = self.runs.get_mut(&saga)
-            && run.fence.owner != host
-        {
-            run.fence = next(run.fence, host);
-        }
+    pub(super) fn take(&mut self, saga: SagaId, host: HostId, now_ms: i64) {
+        let Some(run) = self.runs.get_mut(&saga).filter(|run| run.fence.owner != host) else {
+            return;
+        };
+        run.fence = next(run.fence, host);
+        let hosts = self.hosts.values();
+        let lost: BTreeSet<HostId> = hosts
+            .filter(|row| row.lost_ms.is_some())
+            .map(|row| row.id)
+            .collect();
+        self.end_exchanges(|of, sender| of == saga && lost.contains(&sender), now_ms);
     }
 
     pub(super) fn hosts(&self, limit: u32) -> Vec<HostRow> {

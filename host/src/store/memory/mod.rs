@@ -135,7 +135,7 @@ impl Store for MemoryStore {
     }
 
     async fn take(&self, saga: SagaId, host: HostId) -> Result<(), StoreError> {
-        self.state().take(saga, host);
+        self.state().take(saga, host, self.now_ms());
         Ok(())
     }
 

@@ -192,16 +192,7 @@ async fn claim_in(
     .bind(json(&all))
     .execute(&mut *connection)
     .await?;
-    // A host that doesn't know yet that it is lost may have written them since.
-    sqlx::query(
-        "update http_journal set ended_ms = ?1 where state = 'open' and ended_ms is null
-         and saga_id in (select value from json_each(?2))
-         and host in (select id from hosts where lost_ms is not null)",
-    )
-    .bind(now_ms)
-    .bind(json(&all))
-    .execute(connection)
-    .await?;
+    end_exchanges(connection, &all, now_ms).await?;
     for (id, called) in taken {
         // One whose id can't be read stays for a person to look at.
         if let Ok(id) = id.parse() {
@@ -218,13 +209,41 @@ pub(super) async fn take(
     writer: &mut SqliteConnection,
     saga: SagaId,
     host: HostId,
+    now_ms: i64,
 ) -> Result<(), StoreError> {
-    sqlx::query("update saga_runs set owner = ?1, fence = fence + 1 where id = ?2 and owner <> ?1")
-        .bind(host.to_string())
-        .bind(saga.to_string())
-        .execute(writer)
-        .await
-        .map_err(commit_error)?;
+    let mut transaction = writer.begin_with("begin immediate").await.map_err(store_error)?;
+    let taken = async {
+        let taken =
+            sqlx::query("update saga_runs set owner = ?1, fence = fence + 1 where id = ?2 and owner <> ?1")
+                .bind(host.to_string())
+                .bind(saga.to_string())
+                .execute(&mut *transaction)
+                .await?
+                .rows_affected();
+        if taken > 0 {
+            end_exchanges(&mut transaction, &[saga.to_string()], now_ms).await?;
+        }
+        Ok(())
+    };
+    taken.await.map_err(store_error)?;
+    transaction.commit().await.map_err(commit_error)
+}
+
+/// Of taken sagas, what lost hosts had on the wire: one that doesn't know yet that it is lost may have written it since.
+async fn end_exchanges<T: serde::Serialize>(
+    connection: &mut SqliteConnection,
+    sagas: &[T],
+    now_ms: i64,
+) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "update http_journal set ended_ms = ? where state = 'open' and ended_ms is null
+         and saga_id in (select value from json_each(?))
+         and host in (select id from hosts where lost_ms is not null)",
+    )
+    .bind(now_ms)
+    .bind(json(sagas))
+    .execute(connection)
+    .await?;
     Ok(())
 }
 

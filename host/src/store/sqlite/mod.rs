@@ -122,7 +122,7 @@ impl Store for SqliteStore {
 
     async fn take(&self, saga: SagaId, host: HostId) -> Result<(), StoreError> {
         let mut held = self.writer.hold().await?;
-        let result = hosts::take(held.connection(), saga, host).await;
+        let result = hosts::take(held.connection(), saga, host, self.now_ms()).await;
         held.release(result)
     }
 
