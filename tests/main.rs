@@ -20,6 +20,7 @@ mod cli_help;
 mod cli_saga;
 mod cli_server;
 mod cli_token;
+mod cli_watched;
 mod cloud_bench;
 mod cloud_identity;
 mod cloud_once;

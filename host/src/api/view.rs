@@ -51,7 +51,12 @@ pub(super) fn saga_summary(row: SagaRow) -> SagaSummary {
     }
 }
 
-pub(super) fn saga(row: SagaRow, plan: Option<&Plan>) -> Result<Saga, Problem> {
+/// `watched_until_ms`: of the saga's watch, if it has one.
+pub(super) fn saga(
+    row: SagaRow,
+    plan: Option<&Plan>,
+    watched_until_ms: Option<i64>,
+) -> Result<Saga, Problem> {
     let turning = match &row.turning {
         None => None,
         Some(turning) => Some(turned(row.id, turning, plan)?),
@@ -79,6 +84,7 @@ pub(super) fn saga(row: SagaRow, plan: Option<&Plan>) -> Result<Saga, Problem> {
         created_at: Time::from_ms(row.created_ms),
         updated_at: Time::from_ms(row.updated_ms),
         ended_at: time(row.ended_ms),
+        watched_until: time(watched_until_ms),
         links: SagaLinks::of(row.id),
     })
 }

@@ -138,6 +138,9 @@ pub struct Saga {
     pub created_at: Time,
     pub updated_at: Time,
     pub ended_at: Option<Time>,
+    /// It ended with requests whose fate is unknown: what shows up of them until then is undone, or becomes a finding. Null
+    /// when nothing is looked for. That the looking is over changes neither the revision nor the `ETag`.
+    pub watched_until: Option<Time>,
     pub links: SagaLinks,
 }
 

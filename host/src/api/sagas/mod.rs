@@ -13,6 +13,7 @@ mod verbs;
 
 use utoipa_axum::{router::OpenApiRouter, routes};
 
+pub(super) use show::watched_until_ms;
 pub(super) use start::{Request, start};
 
 use super::ApiState;

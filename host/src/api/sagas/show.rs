@@ -18,7 +18,7 @@ use crate::{
         query::NoQuery,
         view,
     },
-    engine::SagaRow,
+    engine::{SagaRow, StoreError},
 };
 
 /// Get a saga.
@@ -62,6 +62,18 @@ pub(super) async fn get_saga(
     Ok(response)
 }
 
+/// Until when an ended saga is watched. Read after the row: what ended with a watch shows it.
+pub(in crate::api) async fn watched_until_ms(
+    state: &ApiState,
+    row: &SagaRow,
+) -> Result<Option<i64>, StoreError> {
+    if !row.status.is_final() {
+        return Ok(None);
+    }
+    let watch = state.store().watch(row.id).await?;
+    Ok(watch.map(|watch| watch.until_ms))
+}
+
 /// The saga with its `ETag`.
 pub(super) async fn answer(state: &ApiState, row: SagaRow) -> Result<Response, Problem> {
     // Only a saga that goes back because of a step shows more than its row.
@@ -69,8 +81,9 @@ pub(super) async fn answer(state: &ApiState, row: SagaRow) -> Result<Response, P
         Some(_) => state.store().plan(&row.plan_digest).await?,
         None => None,
     };
+    let watched_until_ms = watched_until_ms(state, &row).await?;
     let revision = row.revision;
-    let mut response = Json(view::saga(row, plan.as_deref())?).into_response();
+    let mut response = Json(view::saga(row, plan.as_deref(), watched_until_ms)?).into_response();
     revision_tag(response.headers_mut(), revision);
     Ok(response)
 }

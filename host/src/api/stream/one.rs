@@ -13,9 +13,9 @@ use super::{BREATH, answer, message};
 use crate::{
     api::{
         ApiState, dto::SagaChange, headers::LastEventId, mapped::unknown_saga, path::SagaInPath,
-        problem::Problem, query::NoQuery, view,
+        problem::Problem, query::NoQuery, sagas::watched_until_ms, view,
     },
-    engine::{NEWS, SagaNews},
+    engine::{NEWS, SagaNews, StoreError},
     saga::{Plan, SagaId},
 };
 
@@ -108,8 +108,15 @@ async fn next(mut feed: Feed) -> Option<(Event, Feed)> {
         feed.after = event.id;
     }
     let plan = &*feed.plan;
+    let watched_until_ms = match watched_until_ms(&feed.state, &row).await {
+        Ok(watched_until_ms) => watched_until_ms,
+        Err(error) => {
+            feed.unreadable(&error);
+            return None;
+        }
+    };
     let change = SagaChange {
-        saga: view::saga(row, Some(plan)).ok()?,
+        saga: view::saga(row, Some(plan), watched_until_ms).ok()?,
         steps: view::saga_steps(plan, steps),
         events: events
             .into_iter()
@@ -131,9 +138,13 @@ impl Feed {
         match engine.saga_news(self.saga, self.after, self.revision).await {
             Ok(news) => news,
             Err(error) => {
-                tracing::warn!(saga = %self.saga, %error, "a stream ends, since the saga can't be read");
+                self.unreadable(&error);
                 None
             }
         }
+    }
+
+    fn unreadable(&self, error: &StoreError) {
+        tracing::warn!(saga = %self.saga, %error, "a stream ends, since the saga can't be read");
     }
 }

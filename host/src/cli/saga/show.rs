@@ -30,7 +30,7 @@ pub async fn run(client: &Client, id: SagaId, json: bool) -> Result<Exit, CliErr
         .definition
         .as_ref()
         .map(|definition| format!("{} v{}", definition.name, definition.version));
-    output::facts(vec![
+    let mut facts = vec![
         ("id", saga.id.to_string()),
         ("kind", saga.kind.as_str().to_owned()),
         ("definition", or_dash(definition)),
@@ -41,7 +41,12 @@ pub async fn run(client: &Client, id: SagaId, json: bool) -> Result<Exit, CliErr
         ("created", saga.created_at.to_string()),
         ("ended", or_dash(saga.ended_at)),
         ("inputs", saga.inputs.as_str().to_owned()),
-    ])?;
+    ];
+    if let Some(until) = saga.watched_until {
+        let why = format!("for what requests in doubt may have made (`arcadia findings --saga {id}`)");
+        facts.push(("watched until", format!("{until}, {why}")));
+    }
+    output::facts(facts)?;
     output::line("")?;
     let told = picture.told();
     let rows = told
