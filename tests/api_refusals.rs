@@ -65,9 +65,11 @@ async fn wrong(api: &Api, document: &Document, refusal: &Refusal) -> Option<Stri
 }
 
 /// Codes that only a host in trouble answers with, or that other tests provoke.
-const ELSEWHERE: [&str; 25] = [
+const ELSEWHERE: [&str; 27] = [
     "body-interrupted",
     "body-timeout",
+    "compile-failed",
+    "compile-limit",
     "component-pending",
     "component-retired",
     "component-revoked",

@@ -6,6 +6,7 @@ use std::{
     sync::{Arc, LazyLock, Mutex},
 };
 
+use crate::support::runtime;
 use arcadia::{
     cloud::{FetchError, Outgoing, Response},
     saga::{CloudResource, Json, Phase, ResourceKey, SagaId, Writes},
@@ -18,7 +19,7 @@ pub static RUNTIME: LazyLock<Arc<Runtime>> = LazyLock::new(|| {
     Runtime::new(RuntimeOptions {
         threads: 2,
         max_calls: 64,
-        ..RuntimeOptions::default()
+        ..runtime::options()
     })
     .expect("the runtime starts")
 });

@@ -19,6 +19,7 @@ const RESTS_IN: Duration = Duration::from_secs(60);
 pub struct Host {
     data: tempfile::TempDir,
     services: PathBuf,
+    arguments: &'static [&'static str],
     process: Option<Child>,
     url: String,
     http: reqwest::Client,
@@ -27,6 +28,11 @@ pub struct Host {
 impl Host {
     /// In a fresh data folder; its one service is the simulator.
     pub async fn start(simulator: &Simulator) -> Host {
+        Host::start_with(simulator, &[]).await
+    }
+
+    /// With more arguments of `serve`.
+    pub async fn start_with(simulator: &Simulator, arguments: &'static [&'static str]) -> Host {
         let data = tempfile::tempdir().unwrap();
         let services = data.path().join("services.toml");
         let credential = data.path().join("credential");
@@ -41,6 +47,7 @@ impl Host {
         let mut host = Host {
             data,
             services,
+            arguments,
             process: None,
             url: String::new(),
             http: super::http::client(),
@@ -62,9 +69,10 @@ impl Host {
         self.kill();
         let mut process = Command::new(env!("CARGO_BIN_EXE_arcadia"))
             .args(["serve", "--listen", "127.0.0.1:0", "--data"])
-            .arg(self.data.path().join("data"))
+            .arg(self.data())
             .arg("--services")
             .arg(&self.services)
+            .args(self.arguments)
             .env_remove("DIGITALOCEAN_TOKEN")
             .stdout(Stdio::piped())
             .stderr(Stdio::from(
@@ -98,6 +106,11 @@ impl Host {
 
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.data.path().join("log")).unwrap_or_default()
+    }
+
+    /// The folder that the host was given.
+    pub fn data(&self) -> PathBuf {
+        self.data.path().join("data")
     }
 
     fn token(&self) -> String {
@@ -138,6 +151,11 @@ impl Host {
     }
 
     pub async fn upload(&self, wasm: &[u8]) {
+        let (status, body) = self.try_upload(wasm).await;
+        assert!(matches!(status, 200 | 201), "upload: {status} {body}");
+    }
+
+    pub async fn try_upload(&self, wasm: &[u8]) -> (u16, Value) {
         let request = self
             .http
             .post(format!("{}/v1/components", self.url))
@@ -148,12 +166,7 @@ impl Host {
             .send()
             .await
             .unwrap();
-        let status = answer.status().as_u16();
-        assert!(
-            matches!(status, 200 | 201),
-            "upload: {status} {}",
-            answer.text().await.unwrap()
-        );
+        (answer.status().as_u16(), answer.json().await.unwrap())
     }
 
     /// Waits until the saga has ended or needs attention; its status.

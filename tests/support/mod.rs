@@ -7,5 +7,6 @@ pub mod http;
 pub mod openapi;
 pub mod postgres;
 pub mod provider;
+pub mod runtime;
 pub mod simulator;
 pub mod stand;

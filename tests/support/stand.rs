@@ -14,12 +14,12 @@ use arcadia::{
     },
     saga::{Json, Kind, SagaId},
     simulator::{Options, Rules, Simulator},
-    step::{Runtime, RuntimeOptions},
+    step::Runtime,
     store::{SagaRow, SqliteStore, Store, StoreError},
 };
 use serde_json::{Value, json};
 
-use super::simulator::Control;
+use super::{runtime, simulator::Control};
 
 const EXAMPLES: [(&str, &[u8]); 4] = [
     (
@@ -166,7 +166,7 @@ pub async fn peer_on(
         per_hour: shipped.per_hour + rules.rate_per_hour.saturating_sub(provider.rate_per_hour),
         ..shipped
     };
-    let runtime = Runtime::new(RuntimeOptions::default()).unwrap();
+    let runtime = Runtime::new(runtime::options()).unwrap();
     let mut built_in = BuiltIn::shipped();
     built_in
         .components

@@ -56,8 +56,9 @@ struct UploadParams {
 
 /// Upload a component.
 ///
-/// The body is the component itself, at most 64 MiB. It is checked, compiled and asked to describe itself before it is
-/// there for anybody; a refused upload leaves no trace. The same bytes twice are the same component.
+/// The body is the component itself, at most 64 MiB. It is checked, compiled (in a process of its own, with limits of
+/// memory and time) and asked to describe itself before it is there for anybody; a refused upload leaves no trace. The same
+/// bytes twice are the same component.
 ///
 /// With a token of scope `admin` it is approved with all that it asks for. With `operate` it is `pending` until an
 /// administrator approves it: no saga can use it, and no channel points to it.
@@ -72,8 +73,8 @@ struct UploadParams {
         (status = 409, description = "`version-exists`: the same name and version with other bytes; `component-pending`, `component-retired`, `component-revoked`: it can be in no channel"),
         (status = 413, description = "`body-too-large`: over 64 MiB"),
         (status = 415, description = "`unsupported-media-type`"),
-        (status = 422, description = "`not-a-component`, `core-module`, `foreign-import`, `wrong-world`, `invalid-component`, `invalid-manifest`"),
-        (status = 503, description = "`overloaded`: two uploads are being taken; with `Retry-After`"),
+        (status = 422, description = "`not-a-component`, `core-module`, `foreign-import`, `wrong-world`, `invalid-component`, `compile-limit`, `compile-failed`, `invalid-manifest`"),
+        (status = 503, description = "`overloaded`: two uploads are being taken, or no process to compile can be started; with `Retry-After`"),
     ),
 )]
 async fn upload_component(
@@ -249,6 +250,7 @@ async fn get_component_wasm(
     responses(
         (status = 200, description = "What it imports and exports, as WIT.", body = String, content_type = "text/plain"),
         (status = 404, description = "`unknown-component`"),
+        (status = 503, description = "`overloaded`: no process to compile can be started; with `Retry-After`"),
     ),
 )]
 async fn get_component_wit(
@@ -267,6 +269,11 @@ async fn get_component_wit(
             format!("this version of the host can't use the component: {reason}"),
         )),
         Err(error @ CatalogError::Revoked(_)) => Err(Problem::new(Code::ComponentRevoked, error.to_string())),
+        Err(CatalogError::NotNow { reason, .. }) => {
+            tracing::error!(digest, reason, "the process that compiles does not start");
+            let detail = "the host can't compile the component now; ask again";
+            Err(Problem::new(Code::Overloaded, detail).retry_after(5))
+        }
         Err(CatalogError::Store(error)) => Err(error.into()),
     }
 }

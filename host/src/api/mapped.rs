@@ -99,6 +99,14 @@ impl From<UploadError> for Problem {
         match error {
             UploadError::TooLarge { .. } => Problem::new(Code::BodyTooLarge, detail),
             UploadError::ChannelName(_) => Problem::at_parameter(Code::InvalidQuery, "channel", detail),
+            UploadError::Compile(CompileError::NoCompiler { reason }) => {
+                tracing::error!(reason, "the process that compiles does not start");
+                Problem::new(
+                    Code::Overloaded,
+                    "the host can't compile now; nothing was done, ask again",
+                )
+                .retry_after(5)
+            }
             UploadError::Compile(error) => Problem::new(uncompiled(&error), detail),
             UploadError::Describe(DescribeError::Manifest(violations)) => {
                 let errors = violations.into_iter().map(|violation| FieldError {
@@ -132,6 +140,9 @@ fn uncompiled(error: &CompileError) -> Code {
         CompileError::ForeignImport { .. } => Code::ForeignImport,
         CompileError::WrongWorld { .. } => Code::WrongWorld,
         CompileError::TooLarge { .. } | CompileError::Invalid(_) => Code::InvalidComponent,
+        CompileError::Limit(_) => Code::CompileLimit,
+        CompileError::Failed { .. } => Code::CompileFailed,
+        CompileError::NoCompiler { .. } => Code::Overloaded,
     }
 }
 

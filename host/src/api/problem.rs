@@ -85,6 +85,8 @@ table! {
     WrongWorld => 422, "wrong-world", "the component is of another world";
     InvalidComponent => 422, "invalid-component", "the component can't be used";
     InvalidManifest => 422, "invalid-manifest", "the component's manifest can't be used";
+    CompileLimit => 422, "compile-limit", "compiling the component takes more than it may";
+    CompileFailed => 422, "compile-failed", "the compiler failed on the component";
     KeyReused => 422, "idempotency-key-reused", "the idempotency key belongs to another request";
     Overloaded => 503, "overloaded", "more is asked than the host takes";
     NotOwner => 503, "not-owner", "the saga is changing hands";

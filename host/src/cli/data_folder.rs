@@ -1,11 +1,11 @@
-//! The folder where a host keeps everything: the database, the admin token, and where it listens.
+//! The folder where a host keeps everything: the database, the admin token, compiled code, and where it listens.
 //!
 //! The folder is 0700 and the token's file 0600: who can read the token is the administrator. The `url` file exists while a
 //! host runs; it is how a command without `--token` knows which folder belongs to the server that it talks to.
 
 use std::{
     env, fmt, fs, io,
-    io::Write as _,
+    io::{Read as _, Write as _},
     os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
 };
@@ -93,27 +93,49 @@ impl DataFolder {
     /// Puts a token into the folder, in the place of one that is there. Once this returns, it is on the disk; after a crash
     /// the file holds the old one or the new one.
     pub fn keep_token(&self, token: &TokenText) -> Result<(), CliError> {
-        let (file, new) = (self.token_file(), self.path.join("token.new"));
+        let file = self.token_file();
+        self.keep_secret(&file, format!("{}\n", token.reveal()).as_bytes())
+            .map_err(CliError::writing(&file))
+    }
+
+    /// Beside it first, then in its place.
+    fn keep_secret(&self, file: &Path, secret: &[u8]) -> io::Result<()> {
+        let new = file.with_extension("new");
         match fs::remove_file(&new) {
             // What a crash left: it may have other rights.
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(CliError::writing(&new)(error)),
+            Err(error) => return Err(error),
         }
         let mut writer = fs::OpenOptions::new()
             .write(true)
             .create_new(true)
             .mode(0o600)
-            .open(&new)
-            .map_err(CliError::writing(&new))?;
-        writer
-            .write_all(format!("{}\n", token.reveal()).as_bytes())
-            .and_then(|()| writer.sync_all())
-            .map_err(CliError::writing(&new))?;
-        fs::rename(&new, &file)
-            .and_then(|()| fs::File::open(&self.path))
-            .and_then(|folder| folder.sync_all())
-            .map_err(CliError::writing(&file))
+            .open(&new)?;
+        writer.write_all(secret)?;
+        writer.sync_all()?;
+        fs::rename(&new, file)?;
+        fs::File::open(&self.path)?.sync_all()
+    }
+
+    /// Where compiled code is kept. All that is in there can be deleted while no host runs.
+    pub fn code_cache(&self) -> PathBuf {
+        self.path.join("cache").join("code")
+    }
+
+    /// The secret that seals compiled code. One that is missing, not whole, or open to others is made anew: code that was
+    /// sealed with another one is compiled again.
+    pub fn code_key(&self) -> io::Result<[u8; 32]> {
+        let file = self.path.join("code-key");
+        match read_secret(&file) {
+            Ok(Some(key)) => return Ok(key),
+            Ok(None) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+        let key: [u8; 32] = rand::random();
+        self.keep_secret(&file, &key)?;
+        Ok(key)
     }
 
     /// Says where this folder's host listens.
@@ -127,6 +149,15 @@ impl DataFolder {
         let file = self.path.join("url");
         fs::remove_file(&file).map_err(CliError::writing(&file))
     }
+}
+
+/// `None`: it is no secret, or no whole one.
+fn read_secret(file: &Path) -> io::Result<Option<[u8; 32]>> {
+    let mut opened = fs::File::open(file)?;
+    let closed = opened.metadata()?.permissions().mode() & 0o077 == 0;
+    let mut bytes = Vec::new();
+    (&mut opened).take(33).read_to_end(&mut bytes)?;
+    Ok(<[u8; 32]>::try_from(bytes).ok().filter(|_| closed))
 }
 
 /// Where data folders are when nobody says: `$XDG_DATA_HOME/arcadia` or `~/.local/share/arcadia`.
@@ -172,6 +203,25 @@ mod tests {
             assert_eq!(again.token().unwrap(), Some(token));
         }
         assert!(!folder.path().join("token.new").exists());
+    }
+
+    #[test]
+    fn the_key_of_compiled_code_stays_unless_it_is_broken_or_others_may_have_read_it() {
+        let temporary = tempfile::tempdir().unwrap();
+        let folder = DataFolder::open(temporary.path()).unwrap();
+        let file = temporary.path().join("code-key");
+        let first = folder.code_key().unwrap();
+        assert_eq!((folder.code_key().unwrap(), mode(&file)), (first, 0o600));
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o640)).unwrap();
+        let second = folder.code_key().unwrap();
+        assert_ne!(second, first);
+        assert_eq!(mode(&file), 0o600);
+        for broken in [&second[..31], &[&second[..], b"x"].concat()] {
+            fs::write(&file, broken).unwrap();
+            let key = folder.code_key().unwrap();
+            assert_ne!(key, second);
+            assert_eq!(folder.code_key().unwrap(), key);
+        }
     }
 
     #[test]

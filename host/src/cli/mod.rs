@@ -4,6 +4,7 @@
 //! Answers go to standard output, everything else to standard error. Exit codes: [`exit`].
 
 mod client;
+mod compile;
 mod connection;
 mod data_folder;
 mod demo;
@@ -52,7 +53,16 @@ struct Cli {
     #[command(flatten)]
     connection: Connection,
     #[command(subcommand)]
-    command: Command,
+    command: Started,
+}
+
+/// Who starts this program, and for what.
+#[derive(Debug, Subcommand)]
+enum Started {
+    #[command(flatten)]
+    ByPerson(Box<Command>),
+    #[command(hide = true)]
+    CompileComponent(compile::CompileComponent),
 }
 
 #[derive(Debug, Subcommand)]
@@ -93,12 +103,16 @@ enum Command {
 pub fn main() -> ExitCode {
     let began = Instant::now();
     let cli = Cli::parse();
+    let command = match cli.command {
+        Started::ByPerson(command) => command,
+        Started::CompileComponent(compile) => return compile.run(),
+    };
     crate::cloud::install_crypto();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return end(Err(CliError::io("can't start the async runtime")(error))),
     };
-    let ended = runtime.block_on(cli.command.run(&cli.connection, began));
+    let ended = runtime.block_on(command.run(&cli.connection, began));
     runtime.shutdown_background();
     end(ended)
 }

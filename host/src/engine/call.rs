@@ -14,6 +14,7 @@ use tokio::sync::Notify;
 
 use super::{
     Engine,
+    catalog::CatalogError,
     drive::{AdvanceError, OpenError, With},
     history,
     journal::StepJournal,
@@ -162,6 +163,8 @@ impl Engine {
         }
         let pinned = match self.catalog.pinned(&digest).await {
             Ok(pinned) => pinned,
+            // Says nothing about the step: it costs it nothing.
+            Err(error @ CatalogError::NotNow { .. }) => return starved("unavailable", error.to_string()),
             Err(error) => return broken("component-unavailable", error.to_string()),
         };
         let grants = match self.catalog.granted(&digest) {

@@ -7,6 +7,7 @@ use wit_component::{DecodedWasm, WitPrinter};
 
 use super::{
     bindings::{StepComponentPre, arcadia::step::types},
+    compiler::Code,
     scan::{Scanned, scan},
     state::GuestState,
 };
@@ -46,16 +47,73 @@ pub enum CompileError {
     },
     #[error("an invalid component: {0}")]
     Invalid(String),
+    #[error("compiling it was given up: {0}")]
+    Limit(CompileLimit),
+    /// Compiling the same again most likely ends the same.
+    #[error("the compiler failed on it ({status})")]
+    Failed { status: String },
+    /// Says nothing about the component.
+    #[error("the process that compiles can't be started or talked to: {reason}")]
+    NoCompiler { reason: String },
+}
+
+/// What compiling a component needed more of than it may use.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CompileLimit {
+    #[error("it needs more than {bytes} bytes of memory")]
+    Memory { bytes: u64 },
+    #[error("it takes more than {seconds} s of CPU time")]
+    Cpu { seconds: u64 },
+    #[error("it did not end within {seconds} s")]
+    Wall { seconds: u64 },
+    #[error("its machine code has more than {bytes} bytes")]
+    Code { bytes: usize },
+}
+
+/// A component that is worth compiling.
+pub(super) struct Checked {
+    pub(super) digest: String,
+    size_bytes: usize,
+    scanned: Scanned,
+}
+
+impl Checked {
+    pub(super) fn of(wasm: &[u8]) -> Result<Checked, CompileError> {
+        Ok(Checked {
+            scanned: scan(wasm)?,
+            digest: sha256_hex(wasm),
+            size_bytes: wasm.len(),
+        })
+    }
 }
 
 impl Compiled {
-    pub(super) fn new(linker: &Linker<GuestState>, wasm: &[u8]) -> Result<Compiled, CompileError> {
-        let Scanned { imports, export } = scan(wasm)?;
-        let component = Component::from_binary(linker.engine(), wasm)
-            .map_err(|error| CompileError::Invalid(format!("{error:#}")))?;
-        check_signatures(&component, &export)?;
+    /// In this process.
+    pub(super) fn of_wasm(linker: &Linker<GuestState>, wasm: &[u8]) -> Result<Compiled, CompileError> {
+        let checked = Checked::of(wasm)?;
+        let component = Component::from_binary(linker.engine(), wasm).map_err(invalid)?;
+        Compiled::link(linker, &component, &checked, wit(wasm))
+    }
+
+    pub(super) fn of_code(
+        linker: &Linker<GuestState>,
+        checked: &Checked,
+        code: &Code,
+    ) -> Result<Compiled, CompileError> {
+        let component = code.component(linker.engine()).map_err(invalid)?;
+        Compiled::link(linker, &component, checked, code.wit().map(str::to_owned))
+    }
+
+    fn link(
+        linker: &Linker<GuestState>,
+        component: &Component,
+        checked: &Checked,
+        wit: Option<String>,
+    ) -> Result<Compiled, CompileError> {
+        let Scanned { imports, export } = &checked.scanned;
+        check_signatures(component, export)?;
         let pre = linker
-            .instantiate_pre(&component)
+            .instantiate_pre(component)
             .map_err(|error| CompileError::ForeignImport {
                 name: unlinked(&format!("{error:#}")),
             })?;
@@ -64,10 +122,10 @@ impl Compiled {
         })?;
         Ok(Compiled(Arc::new(Inner {
             pre,
-            digest: sha256_hex(wasm),
-            size_bytes: wasm.len(),
-            imports,
-            wit: wit(wasm),
+            digest: checked.digest.clone(),
+            size_bytes: checked.size_bytes,
+            imports: imports.clone(),
+            wit,
         })))
     }
 
@@ -99,6 +157,10 @@ impl std::fmt::Debug for Compiled {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_tuple("Compiled").field(&self.0.digest).finish()
     }
+}
+
+fn invalid(error: wasmtime::Error) -> CompileError {
+    CompileError::Invalid(format!("{error:#}"))
 }
 
 /// The linker looks at what is imported only; what is exported is looked at here, so that no call ever finds another signature.
@@ -142,7 +204,7 @@ fn unlinked(message: &str) -> String {
 }
 
 /// For people only. The decoder is not made for hostile input, so a panic of it counts as "can't be written".
-fn wit(wasm: &[u8]) -> Option<String> {
+pub(super) fn wit(wasm: &[u8]) -> Option<String> {
     std::panic::catch_unwind(AssertUnwindSafe(|| {
         let DecodedWasm::Component(resolve, world) = wit_component::decode(wasm).ok()? else {
             return None;

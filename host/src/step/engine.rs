@@ -43,6 +43,13 @@ pub(super) fn build(options: &RuntimeOptions) -> wasmtime::Result<(Engine, bool)
     }
 }
 
+/// For a process that only compiles: the same code as the other engines', made by one thread.
+pub(super) fn compiling() -> wasmtime::Result<Engine> {
+    let mut config = config();
+    config.parallel_compilation(false);
+    Engine::new(&config)
+}
+
 fn config() -> Config {
     let mut config = Config::new();
     config

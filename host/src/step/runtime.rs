@@ -16,8 +16,10 @@ use wasmtime::{
 };
 
 use super::{
-    Call, CallHost, CompileError, Compiled, DescribeError, Ended, Manifest, RuntimeOptions, Violation,
+    CacheOptions, Call, CallHost, CompileError, Compiled, DescribeError, Ended, Manifest, RuntimeOptions,
+    Violation,
     bindings::{StepComponent, arcadia::step::types},
+    compiler::{CodeCache, Compiler},
     engine::{self, Ticker},
     invocation::{self, Request},
     limits::{DESCRIBE_MEMORY_BYTES, DESCRIBE_MS, MAX_TRANSFER_BYTES},
@@ -31,7 +33,9 @@ use crate::saga::{CallEnd, Failure, Json, Outcome, Writes};
 const MIN_MEMORY_BYTES: usize = 64 << 10;
 
 pub struct Runtime {
-    linker: Linker<GuestState>,
+    pub(super) linker: Linker<GuestState>,
+    pub(super) compiler: Compiler,
+    pub(super) cache: Option<CodeCache>,
     ticker: Arc<Ticker>,
     /// The guests' own threads, if they have any; taken when the runtime ends.
     threads: Option<tokio::runtime::Runtime>,
@@ -53,12 +57,15 @@ impl Runtime {
     pub fn new(options: RuntimeOptions) -> Result<Arc<Runtime>, RuntimeError> {
         let (engine, pooled) = engine::build(&options).map_err(RuntimeError::Engine)?;
         let linker = link(&engine).map_err(RuntimeError::Engine)?;
+        let cache = options.cache.clone().and_then(|cache| open(cache, &engine));
         let threads = match options.threads {
             0 => None,
             threads => Some(guest_threads(threads)?),
         };
         Ok(Arc::new(Runtime {
             linker,
+            compiler: Compiler::new(options.compiler.clone()),
+            cache,
             ticker: Arc::new(Ticker::start(engine, options.tick)?),
             threads,
             calls: Arc::new(Semaphore::new(options.max_calls as usize)),
@@ -72,10 +79,10 @@ impl Runtime {
         self.pooled
     }
 
-    /// Checks and compiles; the same bytes give the same answer. Blocks for as long as compiling takes (milliseconds to many
-    /// seconds, by size): call it where blocking is allowed.
+    /// Checks and compiles in this process, without a limit: for components that are one's own, as tests have them. What
+    /// comes from elsewhere is [loaded](Runtime::load).
     pub fn compile(&self, wasm: Arc<[u8]>) -> Result<Compiled, CompileError> {
-        Compiled::new(&self.linker, &wasm)
+        Compiled::of_wasm(&self.linker, &wasm)
     }
 
     /// Asks a component for its manifest, within 2 s and 128 MiB, with nothing to call but empty-handed WASI. A manifest that
@@ -205,6 +212,18 @@ fn guest_threads(count: usize) -> std::io::Result<tokio::runtime::Runtime> {
         .global_queue_interval(2)
         .enable_all()
         .build()
+}
+
+fn open(options: CacheOptions, engine: &Engine) -> Option<CodeCache> {
+    let folder = options.folder.clone();
+    CodeCache::open(options, engine)
+        .inspect_err(|error| {
+            tracing::warn!(
+                folder = %folder.display(), %error,
+                "compiled code can't be kept; components are compiled again after each start"
+            );
+        })
+        .ok()
 }
 
 fn link(engine: &Engine) -> wasmtime::Result<Linker<GuestState>> {

@@ -22,7 +22,7 @@ use super::{
     exit::Exit,
     failure::CliError,
     output,
-    server::{Logging, Node, NodeOptions, Prepared, digitalocean_at},
+    server::{Compiling, Logging, Node, NodeOptions, Prepared, digitalocean_at},
     simulate::SIMULATED_TOKEN,
     stop::Stop,
 };
@@ -113,6 +113,7 @@ async fn start_host(folder: &Path, cloud: &DemoCloud) -> Result<Node, CliError> 
         data: folder.join("host"),
         services: vec![digitalocean_at(&cloud.api_url(), SIMULATED_TOKEN)],
         allow_replace: false,
+        compiling: Compiling::default(),
     })
     .await?;
     prepared.start().await

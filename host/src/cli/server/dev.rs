@@ -6,7 +6,7 @@ use clap::{Args, ValueEnum};
 use serde_json::json;
 
 use super::{
-    Listening, Logging, NodeOptions,
+    Compiling, Listening, Logging, NodeOptions,
     account::RealAccount,
     cloud, digitalocean_at,
     node::{Node, Prepared},
@@ -46,6 +46,8 @@ pub struct Dev {
     #[command(flatten)]
     pace: Pace,
     #[command(flatten)]
+    compiling: Compiling,
+    #[command(flatten)]
     logging: Logging,
 }
 
@@ -83,6 +85,7 @@ impl Dev {
             data: self.data.unwrap_or_else(dev_folder),
             services: vec![service.clone()],
             allow_replace: true,
+            compiling: self.compiling,
         })
         .await?;
         let account = match simulator {

@@ -2,6 +2,7 @@
 
 mod account;
 mod cloud;
+mod compiling;
 mod dev;
 mod logging;
 mod node;
@@ -11,6 +12,7 @@ use std::net::SocketAddr;
 
 use clap::Args;
 
+pub use compiling::Compiling;
 pub use dev::Dev;
 pub use logging::Logging;
 pub use node::{Node, NodeOptions, Prepared, failed};

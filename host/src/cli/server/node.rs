@@ -14,6 +14,7 @@ use crate::{
     cli::{
         data_folder::{AdminToken, DataFolder},
         failure::CliError,
+        server::Compiling,
     },
     cloud::{EXCHANGE_LIMIT, ServiceConfig, Services},
     engine::{
@@ -21,7 +22,7 @@ use crate::{
         catalog::{BuiltIn, Catalog},
         tokens::{TokenText, Tokens},
     },
-    step::{Runtime, RuntimeOptions},
+    step::Runtime,
     store::{ADMIN, SqliteStore},
 };
 
@@ -34,6 +35,7 @@ pub struct NodeOptions {
     pub services: Vec<ServiceConfig>,
     /// Whether an uploaded version may come again with other bytes.
     pub allow_replace: bool,
+    pub compiling: Compiling,
 }
 
 /// What a host needs to run, opened but not at work yet: it has taken over no saga and answers no request.
@@ -45,6 +47,7 @@ pub struct Prepared {
     url: String,
     services: Services,
     allow_replace: bool,
+    compiling: Compiling,
 }
 
 /// A host at work.
@@ -90,6 +93,7 @@ impl Prepared {
             url,
             services,
             allow_replace: options.allow_replace,
+            compiling: options.compiling,
         })
     }
 
@@ -99,7 +103,7 @@ impl Prepared {
 
     /// Takes over the sagas that have not ended, and answers requests from here on.
     pub async fn start(self) -> Result<Node, CliError> {
-        let runtime = Runtime::new(RuntimeOptions::default())
+        let runtime = Runtime::new(self.compiling.runtime_options(&self.folder))
             .map_err(|error| failed("can't start the step runtime", &error))?;
         let catalog = Catalog::open(self.store.clone(), runtime.clone(), &BuiltIn::shipped())
             .await

@@ -6,7 +6,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::{
-    Listening, Logging, NodeOptions,
+    Compiling, Listening, Logging, NodeOptions,
     account::RealAccount,
     cloud::{CloudArgs, TOKEN_VARIABLE},
     node::Prepared,
@@ -41,6 +41,8 @@ pub struct Serve {
     #[command(flatten)]
     cloud: CloudArgs,
     #[command(flatten)]
+    compiling: Compiling,
+    #[command(flatten)]
     logging: Logging,
 }
 
@@ -53,6 +55,7 @@ impl Serve {
             data: self.data.unwrap_or_else(serve_folder),
             services: services.clone(),
             allow_replace: false,
+            compiling: self.compiling,
         })
         .await?;
         let account = tell_services(&prepared, &services).await;

@@ -36,6 +36,8 @@ mod upload;
 
 use std::sync::{Arc, PoisonError, RwLock};
 
+use tokio::sync::Semaphore;
+
 pub use crate::step::{CompileError, DescribeError, limits::MAX_COMPONENT_BYTES};
 pub use approval::{ApprovalError, Asks, NotApproved};
 pub use built_in::BuiltIn;
@@ -66,6 +68,7 @@ pub struct Catalog {
     /// Held from the first look to the new index, so that changes follow one another.
     changing: tokio::sync::Mutex<()>,
     pinned: PinnedCache,
+    loading: Semaphore,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -95,6 +98,7 @@ impl Catalog {
             index: RwLock::new(Arc::new(index)),
             changing: tokio::sync::Mutex::new(()),
             pinned: PinnedCache::default(),
+            loading: Semaphore::new(pinned::MAX_LOADING),
         };
         catalog.register(built_in).await?;
         Ok(catalog)

@@ -9,7 +9,7 @@ use tokio::sync::OnceCell;
 
 use super::Catalog;
 use crate::{
-    step::{Compiled, Manifest},
+    step::{Asked, CompileError, Compiled, Loaded, Manifest},
     store::StoreError,
 };
 
@@ -17,6 +17,9 @@ use crate::{
 const MAX_COMPONENTS: usize = 256;
 /// Most bytes of wasm that the kept components were compiled from, in sum; machine code is a few times that.
 const MAX_BYTES: u64 = 256 << 20;
+
+/// Most components that are read and compiled at once: each holds its bytes, up to 64 MiB.
+pub(super) const MAX_LOADING: usize = 8;
 
 /// A component ready to be called.
 pub struct Pinned {
@@ -28,24 +31,28 @@ pub struct Pinned {
 pub enum CatalogError {
     #[error("there is no component with digest {0}")]
     Unknown(String),
-    /// Registered by a binary that could use it; this one can't. Compiling it again gives the same.
+    /// Registered by a host that could use it; this one can't. Compiling it again gives the same.
     #[error("the component {digest} can't be used: {reason}")]
     Unusable { digest: String, reason: String },
     /// An administrator's word; another one undoes it.
     #[error("the component {0} is revoked: it is not called until it is approved again")]
     Revoked(String),
+    /// The machine is short of something; nothing is wrong with the component.
+    #[error("the component {digest} can't be compiled now: {reason}")]
+    NotNow { digest: String, reason: String },
     #[error(transparent)]
     Store(#[from] StoreError),
 }
 
 impl Catalog {
-    /// The component of these bytes, compiled at most once at a time; a hit costs a lock and a look-up.
+    /// The component of these bytes, loaded at most once at a time; a hit costs a lock and a look-up. Another one is read from
+    /// the cache on disk, or compiled.
     pub async fn pinned(&self, digest: &str) -> Result<Arc<Pinned>, CatalogError> {
         let cell = self.pinned.cell(digest);
         if let Some(pinned) = cell.get() {
             return Ok(pinned.clone());
         }
-        let pinned = match cell.get_or_try_init(|| self.compile_stored(digest)).await {
+        let pinned = match cell.get_or_try_init(|| self.load_stored(digest)).await {
             Ok(pinned) => pinned.clone(),
             Err(error) => {
                 self.pinned.forget(digest, &cell);
@@ -56,7 +63,13 @@ impl Catalog {
         Ok(pinned)
     }
 
-    async fn compile_stored(&self, digest: &str) -> Result<Arc<Pinned>, CatalogError> {
+    async fn load_stored(&self, digest: &str) -> Result<Arc<Pinned>, CatalogError> {
+        // Before the bytes are read, so that waiting holds none of them.
+        let _turn = self
+            .loading
+            .acquire()
+            .await
+            .expect("the semaphore is never closed");
         let unusable = |reason: String| CatalogError::Unusable {
             digest: digest.to_owned(),
             reason,
@@ -67,10 +80,17 @@ impl Catalog {
         let manifest = Manifest::parse(&row.manifest)
             .map_err(|violations| unusable(format!("its manifest breaks rules: {violations:?}")))?;
         self.pinned.note_size(digest, row.size_bytes);
-        let component = self
-            .compile(bytes)
-            .await
-            .map_err(|error| unusable(error.to_string()))?;
+        let loaded = self.runtime.load(bytes, Asked::ByCall).await;
+        let Loaded { component, fresh } = loaded.map_err(|error| match error {
+            CompileError::NoCompiler { reason } => CatalogError::NotNow {
+                digest: digest.to_owned(),
+                reason,
+            },
+            error => unusable(error.to_string()),
+        })?;
+        if let Some(fresh) = fresh {
+            self.runtime.keep(fresh).await;
+        }
         Ok(Arc::new(Pinned { component, manifest }))
     }
 }

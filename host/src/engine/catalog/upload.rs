@@ -9,7 +9,7 @@ use super::{
 use crate::{
     engine::Problem,
     saga::{Json, id::sha256_hex},
-    step::{CompileError, Compiled, DescribeError, Violation, limits::MAX_COMPONENT_BYTES},
+    step::{Asked, CompileError, DescribeError, Loaded, Violation, limits::MAX_COMPONENT_BYTES},
     store::{ChannelRow, ComponentRow, ComponentStatus, HOST, NewComponent, PutComponent, StoreError},
 };
 
@@ -179,7 +179,9 @@ impl Catalog {
             return Ok((row, false));
         }
         let size_bytes = bytes.len() as u64;
-        let component = self.compile(Arc::clone(&bytes)).await?;
+        // A start waits for what comes with the binary.
+        let asked = if built_in { Asked::ByCall } else { Asked::ByUpload };
+        let Loaded { component, fresh } = self.runtime.load(Arc::clone(&bytes), asked).await?;
         let manifest = self.runtime.describe(&component).await.map_err(undescribed)?;
         let problems = entry::refused(&manifest);
         if !problems.is_empty() {
@@ -199,6 +201,9 @@ impl Catalog {
         let replace = replace || self.gives_way(&new).await?;
         match self.store.put_component(new, replace).await? {
             PutComponent::Added(row) => {
+                if let Some(fresh) = fresh {
+                    self.runtime.keep(fresh).await;
+                }
                 self.pinned
                     .insert(&digest, size_bytes, Pinned { component, manifest });
                 Ok((row, true))
@@ -245,17 +250,6 @@ impl Catalog {
             return Ok(true);
         }
         Ok(new.built_in && namesakes.any(|row| row.built_in))
-    }
-
-    /// Compiles apart from the threads that serve.
-    pub(super) async fn compile(&self, bytes: Arc<[u8]>) -> Result<Compiled, CompileError> {
-        let runtime = Arc::clone(&self.runtime);
-        tokio::task::spawn_blocking(move || runtime.compile(bytes))
-            .await
-            .unwrap_or_else(|error| {
-                tracing::error!(%error, "the compiler panicked");
-                Err(CompileError::Invalid("the compiler does not take it".to_owned()))
-            })
     }
 
     pub(super) async fn store_channel(

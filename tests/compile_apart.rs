@@ -1,0 +1,158 @@
+//! The real host: what it compiles at a start, and what an upload that is hard to compile does to its neighbours.
+
+use std::{
+    fs,
+    time::{Duration, Instant},
+};
+
+use arcadia::simulator::{Options, Rules, Simulator};
+use serde_json::json;
+
+use crate::{step_compiler::heavy, support::host::Host};
+
+const NOOP: &[u8] = include_bytes!("../steps-wasm/examples/components/noop.wasm");
+
+async fn simulator() -> Simulator {
+    let rules = Rules {
+        activation_ms: 300,
+        ..Rules::default()
+    };
+    let options = Options {
+        rules,
+        ..Options::default()
+    };
+    Simulator::start(options).await.unwrap()
+}
+
+fn compiled(host: &Host) -> usize {
+    host.log().matches("compiled a component").count()
+}
+
+/// A droplet and a step of its own: all three shipped steps of a definition, and an uploaded one.
+async fn run_sagas(host: &Host) {
+    let droplet = host
+        .saga(json!({
+            "definition": "provision_droplet",
+            "inputs": {
+                "droplet_name": "web", "droplet_region": "fra1", "droplet_size": "s-1vcpu-1gb",
+                "droplet_image": "debian-12-x64",
+            },
+            "params": { "wait": { "poll_interval_ms": 100 } },
+        }))
+        .await;
+    let own = host
+        .saga(json!({ "kind": "test", "steps": [{ "name": "one", "component": "noop" }] }))
+        .await;
+    for saga in [droplet, own] {
+        assert_eq!(host.rest_of(&saga).await, "completed", "{}", host.log());
+    }
+}
+
+#[tokio::test]
+async fn a_warm_start_compiles_nothing_and_damaged_code_is_compiled_again() {
+    let simulator = simulator().await;
+    let mut host = Host::start(&simulator).await;
+    host.upload(NOOP).await;
+    run_sagas(&host).await;
+    assert_eq!(compiled(&host), 6);
+
+    host.restart().await;
+    run_sagas(&host).await;
+    assert_eq!(compiled(&host), 6, "{}", host.log());
+
+    let mut damaged = 0;
+    for entry in fs::read_dir(host.data().join("cache/code")).unwrap() {
+        let file = entry.unwrap().path();
+        let mut bytes = fs::read(&file).unwrap();
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 0x40;
+        fs::write(&file, bytes).unwrap();
+        damaged += 1;
+    }
+    assert_eq!(damaged, 6);
+    host.restart().await;
+    run_sagas(&host).await;
+    assert_eq!(compiled(&host), 10, "{}", host.log());
+    assert_eq!(host.log().matches("is not as this host wrote it").count(), 4);
+
+    fs::write(host.data().join("code-key"), [7; 32]).unwrap();
+    host.restart().await;
+    run_sagas(&host).await;
+    assert_eq!(compiled(&host), 14, "{}", host.log());
+}
+
+#[tokio::test]
+async fn a_cache_that_is_not_wanted_is_not_made() {
+    let simulator = simulator().await;
+    let mut host = Host::start_with(&simulator, &["--code-cache-mib", "0"]).await;
+    host.restart().await;
+    run_sagas_without_upload(&host).await;
+    assert!(!host.data().join("cache").exists());
+    assert!(compiled(&host) > 5);
+}
+
+async fn run_sagas_without_upload(host: &Host) {
+    host.upload(NOOP).await;
+    run_sagas(host).await;
+}
+
+/// Milliseconds of a saga with one step, from the request to its end, by the median of as many as there is time for.
+async fn median_while(
+    host: &Host,
+    busy: impl Future<Output = (u16, serde_json::Value)>,
+) -> (f64, usize, (u16, serde_json::Value)) {
+    let mut took = Vec::new();
+    let sagas = async {
+        loop {
+            let began = Instant::now();
+            let saga = json!({ "kind": "test", "steps": [{ "name": "one", "component": "noop" }] });
+            let saga = host.saga(saga).await;
+            assert_eq!(host.rest_of(&saga).await, "completed");
+            took.push(began.elapsed().as_secs_f64() * 1e3);
+        }
+    };
+    let answer = tokio::select! {
+        () = sagas => unreachable!("it has no end"),
+        answer = busy => answer,
+    };
+    took.sort_by(f64::total_cmp);
+    (
+        took.get(took.len() / 2).copied().unwrap_or(f64::MAX),
+        took.len(),
+        answer,
+    )
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn uploads_that_take_too_much_to_compile_are_refused_by_name_and_neighbours_keep_their_pace() {
+    let simulator = simulator().await;
+    let limits: [(&'static [&'static str], &str); 2] = [
+        (&["--compile-cpu-s", "1"], "CPU time"),
+        (&["--compile-memory-mib", "256"], "memory"),
+    ];
+    for (arguments, detail) in limits {
+        let host = Host::start_with(&simulator, arguments).await;
+        host.upload(NOOP).await;
+        let kept = || fs::read_dir(host.data().join("cache/code")).unwrap().count();
+        let before = (host.get("/v1/components").await, kept());
+        let quiet = async {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            (0, json!(null))
+        };
+        let (alone_ms, _, _) = median_while(&host, quiet).await;
+        let (busy_ms, sagas, (status, body)) =
+            median_while(&host, async { host.try_upload(&heavy(3_500)).await }).await;
+        println!("{detail}: {alone_ms:.1} ms alone, {busy_ms:.1} ms beside it ({sagas} sagas)");
+        assert_eq!(
+            (status, body["code"].as_str()),
+            (422, Some("compile-limit")),
+            "{body}"
+        );
+        assert!(body["detail"].as_str().unwrap().contains(detail), "{body}");
+        assert!(
+            busy_ms < 10.0 * alone_ms + 50.0,
+            "{alone_ms} ms alone, {busy_ms} ms beside it"
+        );
+        assert_eq!((host.get("/v1/components").await, kept()), before);
+    }
+}
