@@ -6,6 +6,7 @@ use std::{
 };
 
 use arcadia::simulator::{Options, Rules, Simulator};
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
 
 use crate::{step_compiler::heavy, support::host::Host};
@@ -155,4 +156,69 @@ async fn uploads_that_take_too_much_to_compile_are_refused_by_name_and_neighbour
         );
         assert_eq!((host.get("/v1/components").await, kept()), before);
     }
+}
+
+/// Sends a signal to the process that the host compiles in, as soon as there is one.
+async fn end_compiler(host: &Host, signal: Signal) {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    loop {
+        for entry in fs::read_dir("/proc").unwrap().flatten() {
+            let stat = fs::read_to_string(entry.path().join("stat")).unwrap_or_default();
+            // After the name in parentheses: the state, the parent.
+            let parent = stat.rsplit(") ").next().unwrap().split(' ').nth(1);
+            let command = fs::read_to_string(entry.path().join("cmdline")).unwrap_or_default();
+            if parent == Some(&host.pid().to_string()) && command.contains("compile-component") {
+                let pid: i32 = entry.file_name().to_str().unwrap().parse().unwrap();
+                return kill_process(Pid::from_raw(pid).unwrap(), signal).unwrap();
+            }
+        }
+        assert!(Instant::now() < deadline, "nothing is compiled: {}", host.log());
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+}
+
+/// The kernel does so when the machine is out of memory.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upload_whose_compiler_was_killed_is_told_to_come_again_and_one_that_breaks_it_is_refused() {
+    let simulator = simulator().await;
+    let host = Host::start(&simulator).await;
+    let wasm = heavy(2_000);
+    let before = host.get("/v1/components").await;
+    for (signal, status, code, retry_after) in [
+        (Signal::KILL, 503, "overloaded", Some("5")),
+        (Signal::TERM, 503, "overloaded", Some("5")),
+        (Signal::ABORT, 422, "compile-failed", None),
+    ] {
+        let (answer, ()) = tokio::join!(host.uploading(&wasm), end_compiler(&host, signal));
+        assert_eq!(answer.status().as_u16(), status, "{signal:?}");
+        let told = answer.headers().get("retry-after").cloned();
+        assert_eq!(told.as_ref().and_then(|value| value.to_str().ok()), retry_after);
+        let body: serde_json::Value = answer.json().await.unwrap();
+        assert_eq!(body["code"], code, "{body}");
+        assert_eq!(host.get("/v1/components").await, before);
+    }
+    host.upload(&wasm).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_saga_whose_compiler_was_killed_goes_on_and_its_step_has_lost_no_attempt() {
+    let simulator = simulator().await;
+    let mut host = Host::start_with(&simulator, &["--code-cache-mib", "0"]).await;
+    host.upload(&heavy(2_000)).await;
+    host.restart().await;
+    // A single attempt: one that was lost would be the end.
+    let plan = json!({
+        "kind": "test",
+        "steps": [{ "name": "one", "component": "guest", "run": { "max_attempts": 1 } }],
+    });
+    let saga = host.saga(plan).await;
+    end_compiler(&host, Signal::KILL).await;
+    assert_eq!(host.rest_of(&saga).await, "completed", "{}", host.log());
+    let steps = host.get(&format!("/v1/sagas/{saga}/steps")).await;
+    assert_eq!(steps["items"][0]["run"]["attempt"], 1, "{steps}");
+    let events = host.get(&format!("/v1/sagas/{saga}/events")).await;
+    let told = events["items"][1]["detail"]["failure"]["message"]
+        .as_str()
+        .unwrap();
+    assert!(told.contains("the compiler was ended from outside"), "{events}");
 }

@@ -185,7 +185,7 @@ async fn a_process_that_answers_without_end_is_not_read_to_the_end() {
 async fn a_compiler_that_crashes_or_answers_nonsense_has_failed_on_the_component() {
     for (script, told) in [
         ("kill -SEGV $$", "signal: 11"),
-        ("kill -KILL $$", "signal: 9"),
+        ("kill -ABRT $$", "signal: 6"),
         ("exit 101", "exit status: 101"),
         ("exit 0", "exit status: 0"),
     ] {
@@ -198,6 +198,31 @@ async fn a_compiler_that_crashes_or_answers_nonsense_has_failed_on_the_component
     assert!(matches!(
         refusal_of("printf '\\377\\377\\377\\377code'").await,
         CompileError::Invalid(_)
+    ));
+}
+
+/// As the kernel does when the machine is out of memory, and a service manager when it stops everything.
+#[tokio::test]
+async fn when_a_compiler_was_ended_from_outside_nothing_is_said_of_the_component() {
+    for (script, told) in [
+        ("kill -KILL $$", "signal: 9"),
+        ("kill -TERM $$", "signal: 15"),
+        ("kill -USR1 $$", "signal: 10"),
+    ] {
+        let CompileError::NoCompiler { reason } = refusal_of(script).await else {
+            panic!("{script}: another error");
+        };
+        assert!(reason.contains(told), "{script}: {reason}");
+    }
+}
+
+/// What Rust says when it gets no memory, and ends.
+#[tokio::test]
+async fn a_compiler_that_is_refused_memory_says_so_of_the_component() {
+    let script = "echo 'memory allocation of 7 bytes failed' >&2; kill -ABRT $$";
+    assert!(matches!(
+        refusal_of(script).await,
+        CompileError::Limit(CompileLimit::Memory { .. })
     ));
 }
 
@@ -283,6 +308,27 @@ async fn nobody_waits_for_a_component_any_more_and_its_process_ends() {
         process = process => process,
     };
     assert!(ends_within(GONE_WITHIN, &process).await);
+}
+
+/// Waits for its component meanwhile, so that it has nothing else to do.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_compiling_process_goes_first_when_the_machine_is_out_of_memory() {
+    let mut process = std::process::Command::new(env!("CARGO_BIN_EXE_arcadia"))
+        .args(["compile-component", &(4_u64 << 30).to_string(), "60", "0"])
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    let score = format!("/proc/{}/oom_score_adj", process.id());
+    let began = Instant::now();
+    while fs::read_to_string(&score).unwrap().trim() != "1000" {
+        assert!(began.elapsed() < GONE_WITHIN, "it does not stand back");
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    drop(process.stdin.take());
+    assert_eq!(process.wait().unwrap().code(), Some(67));
 }
 
 /// The host was killed: the other end of standard input is closed, and nothing else tells.

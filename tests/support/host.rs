@@ -108,6 +108,11 @@ impl Host {
         std::fs::read_to_string(self.data.path().join("log")).unwrap_or_default()
     }
 
+    /// Of the process itself.
+    pub fn pid(&self) -> u32 {
+        self.process.as_ref().expect("it runs").id()
+    }
+
     /// The folder that the host was given.
     pub fn data(&self) -> PathBuf {
         self.data.path().join("data")
@@ -156,17 +161,21 @@ impl Host {
     }
 
     pub async fn try_upload(&self, wasm: &[u8]) -> (u16, Value) {
+        let answer = self.uploading(wasm).await;
+        (answer.status().as_u16(), answer.json().await.unwrap())
+    }
+
+    pub async fn uploading(&self, wasm: &[u8]) -> reqwest::Response {
         let request = self
             .http
             .post(format!("{}/v1/components", self.url))
             .bearer_auth(self.token());
-        let answer = request
+        request
             .header("content-type", "application/wasm")
             .body(wasm.to_vec())
             .send()
             .await
-            .unwrap();
-        (answer.status().as_u16(), answer.json().await.unwrap())
+            .unwrap()
     }
 
     /// Waits until the saga has ended or needs attention; its status.

@@ -74,7 +74,7 @@ struct UploadParams {
         (status = 413, description = "`body-too-large`: over 64 MiB"),
         (status = 415, description = "`unsupported-media-type`"),
         (status = 422, description = "`not-a-component`, `core-module`, `foreign-import`, `wrong-world`, `invalid-component`, `compile-limit`, `compile-failed`, `invalid-manifest`"),
-        (status = 503, description = "`overloaded`: two uploads are being taken, or no process to compile can be started; with `Retry-After`"),
+        (status = 503, description = "`overloaded`: two uploads are being taken, or the process that compiles can't be started or was ended from outside; with `Retry-After`"),
     ),
 )]
 async fn upload_component(
@@ -250,7 +250,7 @@ async fn get_component_wasm(
     responses(
         (status = 200, description = "What it imports and exports, as WIT.", body = String, content_type = "text/plain"),
         (status = 404, description = "`unknown-component`"),
-        (status = 503, description = "`overloaded`: no process to compile can be started; with `Retry-After`"),
+        (status = 503, description = "`overloaded`: the process that compiles can't be started or was ended from outside; with `Retry-After`"),
     ),
 )]
 async fn get_component_wit(
@@ -270,7 +270,7 @@ async fn get_component_wit(
         )),
         Err(error @ CatalogError::Revoked(_)) => Err(Problem::new(Code::ComponentRevoked, error.to_string())),
         Err(CatalogError::NotNow { reason, .. }) => {
-            tracing::error!(digest, reason, "the process that compiles does not start");
+            tracing::error!(digest, reason, "a component can't be compiled now");
             let detail = "the host can't compile the component now; ask again";
             Err(Problem::new(Code::Overloaded, detail).retry_after(5))
         }

@@ -100,7 +100,7 @@ impl From<UploadError> for Problem {
             UploadError::TooLarge { .. } => Problem::new(Code::BodyTooLarge, detail),
             UploadError::ChannelName(_) => Problem::at_parameter(Code::InvalidQuery, "channel", detail),
             UploadError::Compile(CompileError::NoCompiler { reason }) => {
-                tracing::error!(reason, "the process that compiles does not start");
+                tracing::error!(reason, "a component can't be compiled now");
                 Problem::new(
                     Code::Overloaded,
                     "the host can't compile now; nothing was done, ask again",

@@ -52,8 +52,8 @@ pub enum CompileError {
     /// Compiling the same again most likely ends the same.
     #[error("the compiler failed on it ({status})")]
     Failed { status: String },
-    /// Says nothing about the component.
-    #[error("the process that compiles can't be started or talked to: {reason}")]
+    /// Says nothing about the component: no process could be started, or it was ended from outside.
+    #[error("the process that compiles does not do its work: {reason}")]
     NoCompiler { reason: String },
 }
 

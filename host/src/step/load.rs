@@ -91,6 +91,11 @@ async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, CompileError> + Send + 'static,
 ) -> Result<T, CompileError> {
     tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| {
+        if error.is_cancelled() {
+            return Err(CompileError::NoCompiler {
+                reason: "the host is ending".to_owned(),
+            });
+        }
         tracing::error!(%error, "a component made the host panic");
         Err(CompileError::Invalid("the host does not take it".to_owned()))
     })

@@ -168,7 +168,14 @@ impl Compiler {
                 });
             }
             None if complaint.contains(ALLOCATION_FAILED) => return limit(memory),
-            None => {}
+            None if signal(status).is_some_and(is_crash) => {}
+            None => {
+                return Err(CompileError::NoCompiler {
+                    reason: format!(
+                        "the compiler was ended from outside ({status}), maybe because the machine is short of memory"
+                    ),
+                });
+            }
         }
         tracing::warn!(digest, %status, complaint, "the compiler failed");
         Err(CompileError::Failed {
@@ -224,6 +231,21 @@ async fn up_to(from: Option<impl AsyncRead + Unpin>, bytes: usize) -> std::io::R
 fn signal(status: ExitStatus) -> Option<Signal> {
     use std::os::unix::process::ExitStatusExt as _;
     Signal::from_named_raw(status.signal()?)
+}
+
+/// What a process brings upon itself by what it does. Every other signal is somebody else's: the kernel's when the machine is
+/// out of memory (SIGKILL), or an operator's (SIGTERM, to all that a host started).
+fn is_crash(signal: Signal) -> bool {
+    [
+        Signal::ABORT,
+        Signal::BUS,
+        Signal::FPE,
+        Signal::ILL,
+        Signal::SEGV,
+        Signal::SYS,
+        Signal::TRAP,
+    ]
+    .contains(&signal)
 }
 
 fn not_started(error: std::io::Error) -> CompileError {
