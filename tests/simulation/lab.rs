@@ -44,7 +44,7 @@ static LAB: LazyLock<Lab> = LazyLock::new(|| {
         // They compute too little to need it, and when one is interrupted is nobody's choice.
         tick: Duration::from_secs(60),
         max_calls: 64,
-        ..RuntimeOptions::default()
+        ..crate::support::runtime::options()
     })
     .unwrap();
     let mut built_in = BuiltIn::shipped();
@@ -52,7 +52,7 @@ static LAB: LazyLock<Lab> = LazyLock::new(|| {
         .components
         .push(("scripted".to_owned(), Arc::from(SCRIPTED)));
     let tokio = tokio::runtime::Builder::new_current_thread()
-        .enable_time()
+        .enable_all()
         .build()
         .unwrap();
     let catalog = tokio.block_on(async {
