@@ -1,10 +1,10 @@
 //! What is there once everything is over: rows on one side, the provider's own account on the other.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use arcadia::{
     engine::Store as _,
-    saga::{JournalRecord, Saga, SagaId, StepIndex, id::resource_tag},
+    saga::{JournalRecord, Phase, RecordState, Saga, SagaId, StepIndex, id::resource_tag},
     simulator::{DropletReport, Entry, SnapshotReport, StateReport},
     store::{
         EventRow, FindingRow, Page, ProvisionedRow, ResourceFilter, ResourceRow, SagaFilter, SagaRow, Watch,
@@ -27,6 +27,8 @@ pub struct Evidence {
     pub provisioned: BTreeMap<String, Vec<ProvisionedRow>>,
     pub cloud: StateReport,
     pub requests: Vec<Entry>,
+    /// How many different faults have hit a request.
+    pub hit: usize,
     tags: Vec<String>,
 }
 
@@ -50,6 +52,8 @@ impl Evidence {
             (row.resource_id.clone(), versions)
         });
         let tags = loaded.saga.plan.steps.iter();
+        let requests = run.world.cloud.journal();
+        let hit: BTreeSet<u64> = requests.iter().flat_map(|entry| entry.faults.clone()).collect();
         Evidence {
             row: now(store.saga(saga)).unwrap().unwrap(),
             events: run.events(saga),
@@ -59,7 +63,8 @@ impl Evidence {
             provisioned: provisioned.collect(),
             resources,
             cloud: run.world.cloud.state(),
-            requests: run.world.cloud.journal(),
+            requests,
+            hit: hit.len(),
             tags: tags
                 .map(|step| resource_tag(store.installation(), saga, &step.name))
                 .collect(),
@@ -88,24 +93,92 @@ impl Evidence {
             .collect()
     }
 
+    /// What there is of the step.
+    pub fn things(&self, step: StepIndex) -> Vec<Thing<'_>> {
+        let droplets = self.droplets(step).into_iter().map(Thing::from);
+        let snapshots = self.snapshots(step).into_iter().map(Thing::from);
+        droplets.chain(snapshots).collect()
+    }
+
     /// Whether what the step's requests in doubt may have made is still being looked for.
     pub fn is_watched(&self, step: StepIndex) -> bool {
         let intents = self.watch.iter().flat_map(|watch| &watch.intents);
         intents.into_iter().any(|intent| intent.step == step)
     }
 
-    /// An open finding names this thing.
-    pub fn is_named(&self, provider_id: &str) -> bool {
-        let keys = self
-            .findings
-            .iter()
-            .filter_map(|finding| finding.resource.as_ref());
-        keys.into_iter().any(|key| key.provider_id == provider_id)
+    /// A request that may have made something, without a conclusive answer.
+    pub fn is_in_doubt(&self, step: StepIndex) -> bool {
+        self.intents.iter().any(|record| {
+            let intent = &record.intent;
+            (intent.saga, intent.step, intent.phase) == (self.row.id, step, Phase::Run)
+                && intent.method == "POST"
+                && match record.state {
+                    RecordState::Open { .. } => true,
+                    RecordState::Answered { conclusive, .. } => !conclusive,
+                    RecordState::Refused { .. } | RecordState::Unsent { .. } => false,
+                }
+        })
+    }
+
+    /// By the provider's account, something was made for this step.
+    pub fn was_made(&self, step: StepIndex) -> bool {
+        let tag = self.tag(step);
+        let droplet = |tags: &[String]| tags.iter().any(|own| own.eq_ignore_ascii_case(tag));
+        self.cloud.droplets.iter().any(|made| droplet(&made.tags))
+            || self.requests.iter().any(|entry| {
+                let names = entry.body["name"].as_str().is_some_and(|name| name.contains(tag));
+                entry.method == "POST" && names && !entry.effects.is_empty()
+            })
+    }
+
+    /// An open finding names this thing: by its id, or, where nobody has seen its id yet, by the name that only it has.
+    pub fn is_named(&self, thing: &Thing<'_>) -> bool {
+        self.findings.iter().any(|finding| {
+            let id = finding.resource.as_ref().map(|key| &key.provider_id);
+            id == Some(&thing.id)
+                || thing
+                    .unique_name
+                    .is_some_and(|name| finding.message.contains(name))
+        })
+    }
+
+    /// The inventory has it.
+    pub fn is_kept(&self, thing: &Thing<'_>) -> bool {
+        self.row_of(&thing.id).is_some_and(|row| row.deleted_ms.is_none())
     }
 
     pub fn row_of(&self, provider_id: &str) -> Option<&ResourceRow> {
         let mut rows = self.resources.iter();
         rows.find(|row| row.resource.key.provider_id == provider_id)
+    }
+}
+
+/// Something at the provider.
+#[derive(Clone)]
+pub struct Thing<'a> {
+    pub kind: &'static str,
+    pub id: String,
+    /// Snapshots have one, with the resource tag in it.
+    unique_name: Option<&'a str>,
+}
+
+impl<'a> From<&'a DropletReport> for Thing<'a> {
+    fn from(droplet: &'a DropletReport) -> Thing<'a> {
+        Thing {
+            kind: "droplet",
+            id: droplet.id.to_string(),
+            unique_name: None,
+        }
+    }
+}
+
+impl<'a> From<&'a SnapshotReport> for Thing<'a> {
+    fn from(snapshot: &'a SnapshotReport) -> Thing<'a> {
+        Thing {
+            kind: "snapshot",
+            id: snapshot.id.to_string(),
+            unique_name: Some(&snapshot.name),
+        }
     }
 }
 

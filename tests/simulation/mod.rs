@@ -12,16 +12,20 @@
 //! | `scenario` | what happens but deaths |
 //! | `run` | one run: hosts that live one after the other |
 //! | `evidence`, `promise` | what is there afterwards; what is wrong with it |
+//! | `search` | many runs, and what they come to |
 //! | `crash` | each point, each pair |
+//! | `lost` | lost, wrong and late answers |
 
 mod clock;
 mod crash;
 mod evidence;
 mod lab;
+mod lost;
 mod points;
 mod promise;
 mod run;
 mod scenario;
+mod search;
 
 use arcadia::saga::Status;
 
@@ -36,8 +40,8 @@ const UNDONE: &[Status] = &[Status::Compensated];
 const DONE_OR_IN_DOUBT: &[Status] = &[Status::Completed, Status::Compensated];
 const CANCELLED: &[Status] = &[Status::Cancelled];
 
-/// Of scenarios with thousands of pairs, so many are tried; all with `ARCADIA_PAIRS=all`.
-const SAMPLE: Pairs = Pairs::Some(200);
+/// Of scenarios with thousands of pairs, so many are tried; all with `ARCADIA_SIMULATION=all`.
+const SAMPLE: Pairs = Pairs::Some(150);
 
 #[test]
 fn a_host_may_die_at_any_two_points_of_a_provision() {
@@ -129,4 +133,34 @@ fn a_host_may_die_at_any_point_while_its_lease_still_runs() {
         &leased(Scenario::new("leased failing", Plan::FailingProvision, UNDONE)),
         SAMPLE,
     );
+}
+
+#[test]
+fn whatever_becomes_of_the_answer_to_a_create_the_end_is_one_that_is_promised() {
+    lost::with_deaths("answers to a create", &lost::creates());
+}
+
+#[test]
+fn whatever_lags_behind_a_create_the_end_is_one_that_is_promised() {
+    lost::with_deaths("look-ups that lag", &lost::lags());
+}
+
+#[test]
+fn whatever_becomes_of_a_droplet_the_end_is_one_that_is_promised() {
+    lost::with_deaths("fates of a droplet", &lost::fates());
+}
+
+#[test]
+fn whatever_becomes_of_the_answer_to_a_delete_the_end_is_one_that_is_promised() {
+    lost::with_deaths("answers to a delete", &lost::deletes());
+}
+
+#[test]
+fn whatever_becomes_of_a_snapshot_the_end_is_one_that_is_promised() {
+    lost::with_deaths("fates of a snapshot", &lost::snapshots());
+}
+
+#[test]
+fn whatever_a_listing_says_the_end_is_one_that_is_promised() {
+    lost::with_deaths("listings", &lost::listings());
 }

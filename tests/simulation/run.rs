@@ -9,7 +9,7 @@ use std::{
 use arcadia::{
     engine::{Asked, Engine, StartSaga, Store as _, Verb, VerbError},
     saga::{SagaId, Status},
-    store::EventRow,
+    store::{EventRow, Page, SagaFilter},
 };
 use futures_util::FutureExt as _;
 
@@ -32,6 +32,8 @@ pub struct Run<'a> {
     /// The events of the saga when its hosts died.
     pub pasts: Vec<Vec<EventRow>>,
     target: Option<i64>,
+    /// The saga that provisioned the target.
+    earlier: Option<SagaId>,
 }
 
 #[derive(Default, Clone, Copy)]
@@ -56,6 +58,7 @@ impl<'a> Run<'a> {
             told: Arc::default(),
             pasts: Vec::new(),
             target: None,
+            earlier: None,
         };
         if scenario.before != Before::Nothing {
             run.provision();
@@ -78,6 +81,9 @@ impl<'a> Run<'a> {
         }
         let life = self.live(0, &told, request, Then::Nothing, 10_000);
         assert!(!life.died);
+        if self.scenario.before == Before::Droplet {
+            self.earlier = told.lock().unwrap().saga;
+        }
         let state = self.world.cloud.state();
         self.target = state.droplets.first().map(|droplet| droplet.id);
     }
@@ -142,19 +148,13 @@ impl<'a> Run<'a> {
         if let Some(saga) = self.told.lock().unwrap().saga {
             return Some(saga);
         }
-        let page = arcadia::store::Page {
-            limit: 1,
+        let page = Page {
+            limit: 2,
             after: None,
         };
-        let rows = now(self
-            .world
-            .store
-            .sagas(&arcadia::store::SagaFilter::default(), page));
-        let row = rows.unwrap().into_iter().next()?;
-        let earlier = self.scenario.before == Before::Droplet
-            && row.status == Status::Completed
-            && row.definition.is_some_and(|of| of.name == "provision_droplet");
-        (!earlier).then_some(row.id)
+        let rows = now(self.world.store.sagas(&SagaFilter::default(), page)).unwrap();
+        let row = rows.into_iter().find(|row| Some(row.id) != self.earlier);
+        row.map(|row| row.id)
     }
 
     pub fn events(&self, saga: SagaId) -> Vec<EventRow> {

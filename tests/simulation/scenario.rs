@@ -12,6 +12,8 @@ use serde_json::{Map, Value, json};
 #[derive(Clone)]
 pub struct Scenario {
     pub name: String,
+    /// What its faults are, for people.
+    pub trouble: String,
     pub before: Before,
     pub plan: Plan,
     pub then: Then,
@@ -21,8 +23,11 @@ pub struct Scenario {
     pub watching: WatchOptions,
     /// How long the last host lives on once the saga rests, milliseconds.
     pub after_ms: u64,
-    /// How the saga may end.
+    /// How the saga may end; first how it ends when nothing goes wrong. Where nothing but deaths does, it ends in another of these
+    /// ways only with a request in doubt.
     pub ends: &'static [Status],
+    /// Everything has had the time to be found that can be: nothing of an undone step may still be there.
+    pub thorough: bool,
 }
 
 /// What there is when it begins; nothing of that dies or fails.
@@ -82,6 +87,7 @@ impl Scenario {
     pub fn new(name: &str, plan: Plan, ends: &'static [Status]) -> Scenario {
         Scenario {
             name: name.to_owned(),
+            trouble: String::new(),
             before: match plan {
                 Plan::Provision | Plan::FailingProvision | Plan::Three | Plan::FailingThree => {
                     Before::Nothing
@@ -102,6 +108,7 @@ impl Scenario {
             watching: WatchOptions::default(),
             after_ms: 15_000,
             ends,
+            thorough: false,
         }
     }
 
