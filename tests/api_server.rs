@@ -10,7 +10,7 @@ use arcadia::{
         catalog::{BuiltIn, Catalog},
         tokens::{TokenText, Tokens},
     },
-    store::SqliteStore,
+    store::SqlStore,
 };
 use axum::{Router, http::StatusCode};
 use reqwest::{Method, RequestBuilder};
@@ -85,7 +85,7 @@ impl Api {
 
     async fn with(components: Vec<(&str, Arc<[u8]>)>) -> Api {
         let data = tempfile::tempdir().unwrap();
-        let store = Arc::new(SqliteStore::open(&data.path().join("arcadia.db")).await.unwrap());
+        let store = Arc::new(SqlStore::sqlite(&data.path().join("arcadia.db")).await.unwrap());
         let built_in = BuiltIn {
             components: components
                 .into_iter()

@@ -227,6 +227,8 @@ async fn a_run_with_a_request_on_its_way_keeps_its_component() {
         { "http": { "method": "GET", "path": "/v2/droplets", "save": "answer" } },
         { "again": { "after_ms": 600_000 } },
     ]);
+    // Before a request is held: compiling may take longer than its guest waits.
+    let new = mended(&stand).await;
     let hold = stand
         .control
         .hold(requests("GET", "/v2/droplets"), Point::BeforeEffect)
@@ -234,7 +236,6 @@ async fn a_run_with_a_request_on_its_way_keeps_its_component() {
     let steps = json!([scripted("it", run, json!([]))]);
     let saga = stand.start(steps, json!({})).await;
     stand.control.wait_held(hold).await;
-    let new = mended(&stand).await;
     let called = repin(&stand, saga, to(&new)).await.unwrap();
     assert_eq!(problems(&called), [("it", vec![RepinProblem::CallInProgress])]);
     stand.control.release(hold).await;

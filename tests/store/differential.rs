@@ -1,12 +1,14 @@
-//! SQLite against the model: the same changes, the same answers, the same whole state after every commit.
+//! The databases against the model: the same changes, the same answers, the same whole state after every commit.
 
 use std::sync::Arc;
 
 use arcadia::{
     saga::{Kind, SagaId, Status},
-    store::{Applied, Cursor, Fence, HostId, MemoryStore, Page, SagaFilter, SqliteStore, Store, Takeover},
+    store::{Applied, Cursor, Fence, HostId, MemoryStore, Page, SagaFilter, SqlStore, Store, Takeover},
 };
 use uuid::Uuid;
+
+use crate::support::postgres;
 
 use super::{
     fixture::{LEASE_MS, T0, database, page, snapshot},
@@ -27,9 +29,35 @@ fn without_texts(applied: Vec<Applied>) -> Vec<Applied> {
         .collect()
 }
 
-/// Set `ARCADIA_STORE_SEED` to run one seed alone.
+/// Where a database is.
+enum Place {
+    File(tempfile::TempDir),
+    Server(String),
+}
+
+impl Place {
+    async fn open(&self) -> Arc<dyn Store> {
+        match self {
+            Place::File(folder) => Arc::new(SqlStore::sqlite(&database(folder)).await.unwrap()),
+            Place::Server(url) => Arc::new(SqlStore::postgres(url).await.unwrap()),
+        }
+    }
+}
+
 #[tokio::test]
 async fn sqlite_answers_and_holds_what_the_model_does() {
+    answers_and_holds_what_the_model_does(|| Place::File(tempfile::tempdir().unwrap())).await;
+}
+
+#[tokio::test]
+async fn postgresql_answers_and_holds_what_the_model_does() {
+    if let Some(server) = postgres::shared() {
+        answers_and_holds_what_the_model_does(|| Place::Server(server.database())).await;
+    }
+}
+
+/// Set `ARCADIA_STORE_SEED` to run one seed alone.
+async fn answers_and_holds_what_the_model_does(place: impl Fn() -> Place) {
     let seeds = match std::env::var("ARCADIA_STORE_SEED") {
         Ok(seed) => vec![seed.parse().unwrap()],
         Err(_) => (0..SEEDS).collect(),
@@ -37,7 +65,7 @@ async fn sqlite_answers_and_holds_what_the_model_does() {
     let mut seen = Seen::default();
     for seed in seeds {
         println!("seed {seed}");
-        run(seed, &mut seen).await;
+        run(&place(), seed, &mut seen).await;
     }
     println!("{seen:?}");
 }
@@ -66,49 +94,48 @@ impl Seen {
     }
 }
 
-async fn run(seed: u64, seen: &mut Seen) {
-    let folder = tempfile::tempdir().unwrap();
-    let mut sqlite: Arc<dyn Store> = Arc::new(SqliteStore::open(&database(&folder)).await.unwrap());
+async fn run(at: &Place, seed: u64, seen: &mut Seen) {
+    let mut tested = at.open().await;
     let memory = MemoryStore::new(T0);
     let mut host = HostId(Uuid::from_u128(1));
     let mut generator = Generator::new(seed, host);
-    take_over(&memory, &*sqlite, host).await;
+    take_over(&memory, &*tested, host).await;
     for commit in 0..COMMITS {
         let place = format!("seed {seed}, commit {commit}");
         let changes = generator.changes();
         let expected = without_texts(memory.commit(changes.clone()).await.unwrap());
-        let found = without_texts(sqlite.commit(changes.clone()).await.unwrap());
+        let found = without_texts(tested.commit(changes.clone()).await.unwrap());
         assert_eq!(found, expected, "{place}: {changes:#?}");
         seen.count(&found);
         if generator.dice.percent(10) {
             let calling: Vec<SagaId> = generator.sagas.keys().take(3).copied().collect();
             let expected = memory.heartbeat(host, &calling, LEASE_MS).await.unwrap();
             assert_eq!(
-                sqlite.heartbeat(host, &calling, LEASE_MS).await.unwrap(),
+                tested.heartbeat(host, &calling, LEASE_MS).await.unwrap(),
                 expected,
                 "{place}"
             );
         }
         let lost = generator.dice.percent(5);
         if lost {
-            // Opening the file loses every host in it, at a time of its own.
-            lose(&memory, &*sqlite, host).await;
-            drop(sqlite);
-            sqlite = Arc::new(SqliteStore::open(&database(&folder)).await.unwrap());
+            // Opening a file loses every host in it, at a time of its own.
+            lose(&memory, &*tested, host).await;
+            drop(tested);
+            tested = at.open().await;
         }
         if lost || generator.dice.percent(8) {
             let before = std::mem::replace(
                 &mut host,
                 HostId(Uuid::from_u128(u128::from(generator.dice.next()))),
             );
-            lose(&memory, &*sqlite, before).await;
-            take_over(&memory, &*sqlite, host).await;
+            lose(&memory, &*tested, before).await;
+            take_over(&memory, &*tested, host).await;
             generator.fence = Fence {
                 owner: host,
                 number: 1,
             };
         }
-        compare(&memory, &*sqlite, &generator, host, &place).await;
+        compare(&memory, &*tested, &generator, host, &place).await;
         for id in Generator::ids() {
             match memory.load(id).await.unwrap() {
                 Some(loaded) => generator.sagas.insert(id, (loaded.saga, loaded.fence)),
@@ -118,27 +145,27 @@ async fn run(seed: u64, seen: &mut Seen) {
     }
 }
 
-async fn lose(memory: &MemoryStore, sqlite: &dyn Store, host: HostId) {
-    memory.set_now_ms(sqlite.now_ms());
+async fn lose(memory: &MemoryStore, tested: &dyn Store, host: HostId) {
+    memory.set_now_ms(tested.now_ms());
     memory.leave(host).await.unwrap();
-    sqlite.leave(host).await.unwrap();
+    tested.leave(host).await.unwrap();
 }
 
-async fn take_over(memory: &MemoryStore, sqlite: &dyn Store, host: HostId) {
-    memory.set_now_ms(sqlite.now_ms());
-    for store in [memory as &dyn Store, sqlite] {
+async fn take_over(memory: &MemoryStore, tested: &dyn Store, host: HostId) {
+    memory.set_now_ms(tested.now_ms());
+    for store in [memory as &dyn Store, tested] {
         store.open_host(host, LEASE_MS).await.unwrap();
     }
     // In two portions, the first a small one.
     for limit in [2, 1_000] {
         let expected: Takeover = memory.claim(host, limit).await.unwrap();
-        assert_eq!(sqlite.claim(host, limit).await.unwrap(), expected);
+        assert_eq!(tested.claim(host, limit).await.unwrap(), expected);
     }
 }
 
-async fn compare(memory: &MemoryStore, sqlite: &dyn Store, generator: &Generator, host: HostId, place: &str) {
+async fn compare(memory: &MemoryStore, tested: &dyn Store, generator: &Generator, host: HostId, place: &str) {
     let ids = Generator::ids();
-    let (expected, found) = (snapshot(memory, &ids).await, snapshot(sqlite, &ids).await);
+    let (expected, found) = (snapshot(memory, &ids).await, snapshot(tested, &ids).await);
     if expected != found {
         let line = expected.lines().zip(found.lines()).position(|(a, b)| a != b);
         let around = |text: &str| {
@@ -146,7 +173,7 @@ async fn compare(memory: &MemoryStore, sqlite: &dyn Store, generator: &Generator
             text.lines().skip(from).take(24).collect::<Vec<_>>().join("\n")
         };
         panic!(
-            "{place}: the model has\n{}\nSQLite has\n{}",
+            "{place}: the model has\n{}\nthe database has\n{}",
             around(&expected),
             around(&found)
         );
@@ -154,19 +181,19 @@ async fn compare(memory: &MemoryStore, sqlite: &dyn Store, generator: &Generator
     let until_ms = generator.now_ms() + 200;
     for limit in [2, 100] {
         assert_eq!(
-            sqlite.due(host, until_ms, limit).await.unwrap(),
+            tested.due(host, until_ms, limit).await.unwrap(),
             memory.due(host, until_ms, limit).await.unwrap(),
             "{place}"
         );
     }
     assert_eq!(
-        sqlite.due_watches(until_ms, 100).await.unwrap(),
+        tested.due_watches(until_ms, 100).await.unwrap(),
         memory.due_watches(until_ms, 100).await.unwrap(),
         "{place}"
     );
     for filter in filters() {
         assert_eq!(
-            walk(sqlite, &filter).await,
+            walk(tested, &filter).await,
             walk(memory, &filter).await,
             "{place}: {filter:?}"
         );

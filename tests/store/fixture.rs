@@ -9,11 +9,13 @@ use arcadia::{
     },
     store::{
         Accept, Advance, Applied, Change, Fence, Header, HostId, MemoryStore, NewEvent, NewFinding, Page,
-        SqliteStore, Store, Takeover,
+        SqlStore, Store, Takeover,
     },
 };
 use tempfile::TempDir;
 use uuid::Uuid;
+
+use crate::support::postgres;
 
 /// Runs the same test on every store.
 macro_rules! on_every_store {
@@ -31,6 +33,15 @@ macro_rules! on_every_store {
             $(#[tokio::test]
             async fn $name() {
                 super::$name(&crate::store::fixture::Fixture::sqlite().await).await;
+            })*
+        }
+
+        mod postgres {
+            $(#[tokio::test]
+            async fn $name() {
+                if let Some(store) = crate::store::fixture::Fixture::postgres().await {
+                    super::$name(&store).await;
+                }
             })*
         }
     };
@@ -55,8 +66,15 @@ impl Fixture {
 
     pub async fn sqlite() -> Fixture {
         let folder = tempfile::tempdir().unwrap();
-        let store = SqliteStore::open(&database(&folder)).await.unwrap();
+        let store = SqlStore::sqlite(&database(&folder)).await.unwrap();
         Fixture::on(Arc::new(store), Some(folder)).await
+    }
+
+    /// `None`: there is no PostgreSQL here.
+    pub async fn postgres() -> Option<Fixture> {
+        let url = postgres::shared()?.database();
+        let store = SqlStore::postgres(&url).await.unwrap();
+        Some(Fixture::on(Arc::new(store), None).await)
     }
 
     async fn on(store: Arc<dyn Store>, folder: Option<TempDir>) -> Fixture {

@@ -2,7 +2,7 @@
 
 use arcadia::{
     saga::{InventoryWrite, Phase, ResourceKey, SagaId, Writes},
-    store::{Applied, Change, Fence, HostId, SqliteStore, Store, StoreError},
+    store::{Applied, Change, Fence, HostId, SqlStore, Store, StoreError},
 };
 use sqlx::{Connection as _, SqliteConnection, sqlite::SqliteConnectOptions};
 use tempfile::TempDir;
@@ -19,11 +19,11 @@ const FENCE: Fence = Fence {
     number: 1,
 };
 
-async fn open(folder: &TempDir) -> SqliteStore {
-    SqliteStore::open(&database(folder)).await.unwrap()
+async fn open(folder: &TempDir) -> SqlStore {
+    SqlStore::sqlite(&database(folder)).await.unwrap()
 }
 
-async fn started(folder: &TempDir, numbers: &[u128]) -> (SqliteStore, Vec<SagaId>) {
+async fn started(folder: &TempDir, numbers: &[u128]) -> (SqlStore, Vec<SagaId>) {
     let store = open(folder).await;
     store.open_host(HOST, LEASE_MS).await.unwrap();
     let sagas: Vec<_> = numbers.iter().map(|number| saga(*number, plan())).collect();
@@ -88,7 +88,7 @@ async fn two_databases_are_two_installations() {
 async fn a_second_host_on_the_same_file_is_refused_until_the_first_is_gone() {
     let folder = tempfile::tempdir().unwrap();
     let first = open(&folder).await;
-    let Err(StoreError::Refused(text)) = SqliteStore::open(&database(&folder)).await else {
+    let Err(StoreError::Refused(text)) = SqlStore::sqlite(&database(&folder)).await else {
         panic!("two hosts must not have one file");
     };
     assert!(text.contains("another host has the database"), "{text}");
@@ -100,7 +100,7 @@ async fn a_second_host_on_the_same_file_is_refused_until_the_first_is_gone() {
 async fn a_folder_that_is_missing_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("missing").join("a.db");
-    let Err(StoreError::Refused(text)) = SqliteStore::open(&path).await else {
+    let Err(StoreError::Refused(text)) = SqlStore::sqlite(&path).await else {
         panic!("there is no such folder");
     };
     assert!(text.contains("missing"), "{text}");
@@ -114,7 +114,7 @@ async fn a_file_that_is_no_database_is_refused() {
         "a shopping list, and long enough to be read as a header of a file\n".repeat(20),
     )
     .unwrap();
-    let refused = SqliteStore::open(&database(&folder)).await.err();
+    let refused = SqlStore::sqlite(&database(&folder)).await.err();
     assert!(matches!(refused, Some(StoreError::Refused(_))), "{refused:?}");
 }
 
@@ -128,7 +128,7 @@ async fn the_schema_of_a_newer_program_is_refused() {
          values (9999, 'from the future', true, x'00', 0)",
     )
     .await;
-    let Err(StoreError::Refused(text)) = SqliteStore::open(&database(&folder)).await else {
+    let Err(StoreError::Refused(text)) = SqlStore::sqlite(&database(&folder)).await else {
         panic!("the schema is unknown");
     };
     assert!(text.contains("9999"), "{text}");

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use arcadia::store::{SqliteStore, Store};
+use arcadia::store::{SqlStore, Store};
 use async_trait::async_trait;
 use tokio::sync::watch;
 
@@ -22,7 +22,7 @@ pub struct Counting {
 
 impl Counting {
     /// `each`: what every commit takes longer.
-    pub fn wrap(commits: Arc<AtomicU64>, each: Duration) -> impl FnOnce(SqliteStore) -> Arc<dyn Store> {
+    pub fn wrap(commits: Arc<AtomicU64>, each: Duration) -> impl FnOnce(SqlStore) -> Arc<dyn Store> {
         let cut = watch::Sender::new(false).subscribe();
         move |inner| Wrapped::of(Arc::new(inner), Counting { commits, each, cut })
     }

@@ -15,7 +15,7 @@ use arcadia::{
     saga::{Json, Kind, SagaId},
     simulator::{Options, Rules, Simulator},
     step::Runtime,
-    store::{SagaRow, SqliteStore, Store, StoreError},
+    store::{SagaRow, SqlStore, Store, StoreError},
 };
 use serde_json::{Value, json};
 
@@ -57,14 +57,14 @@ impl Stand {
         Stand::with(Rules::default(), |store| Arc::new(store)).await
     }
 
-    pub async fn with(rules: Rules, wrap: impl FnOnce(SqliteStore) -> Arc<dyn Store>) -> Stand {
+    pub async fn with(rules: Rules, wrap: impl FnOnce(SqlStore) -> Arc<dyn Store>) -> Stand {
         Stand::watching(rules, WatchOptions::default(), wrap).await
     }
 
     pub async fn watching(
         rules: Rules,
         watching: WatchOptions,
-        wrap: impl FnOnce(SqliteStore) -> Arc<dyn Store>,
+        wrap: impl FnOnce(SqlStore) -> Arc<dyn Store>,
     ) -> Stand {
         let simulator = Simulator::start(Options {
             rules: rules.clone(),
@@ -73,11 +73,7 @@ impl Stand {
         .await
         .unwrap();
         let folder = tempfile::tempdir().unwrap();
-        let store = wrap(
-            SqliteStore::open(&folder.path().join("arcadia.db"))
-                .await
-                .unwrap(),
-        );
+        let store = wrap(SqlStore::sqlite(&folder.path().join("arcadia.db")).await.unwrap());
         let engine = engine_on(store, &simulator, &rules, watching).await;
         Stand {
             engine: Some(engine),
@@ -121,7 +117,7 @@ impl Stand {
         let path = self.folder.path().join("arcadia.db");
         let deadline = Instant::now() + RESTS_IN;
         let store = loop {
-            match SqliteStore::open(&path).await {
+            match SqlStore::sqlite(&path).await {
                 Ok(store) => break store,
                 Err(StoreError::Refused(_)) if Instant::now() < deadline => {
                     tokio::time::sleep(Duration::from_millis(5)).await;

@@ -12,9 +12,14 @@ pub struct Clock {
 impl Clock {
     pub fn start() -> Clock {
         let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Clock::at(i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX))
+    }
+
+    /// It is `now_ms` by a clock that was just read.
+    pub fn at(now_ms: i64) -> Clock {
         Clock {
             started: Instant::now(),
-            started_ms: i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX),
+            started_ms: now_ms,
         }
     }
 

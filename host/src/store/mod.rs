@@ -32,7 +32,7 @@ mod hosts;
 mod inventory;
 mod memory;
 mod rows;
-mod sqlite;
+mod sql;
 mod tokens;
 mod view;
 mod watches;
@@ -50,7 +50,7 @@ pub use change::{
 pub use holds::{HoldRow, HoldTarget};
 pub use hosts::{Beat, HostRow, Takeover};
 pub use memory::MemoryStore;
-pub use sqlite::SqliteStore;
+pub use sql::SqlStore;
 pub use tokens::{ADMIN, AddToken, HOST, NewToken, Revocation, RevokeToken, Scope, TokenMark, TokenRow};
 pub use view::{
     Cursor, EventRow, FindingRow, Header, LoadedSaga, LogRow, MAX_LOG_ROWS, NewLog, Page, ProvisionedRow,

@@ -23,7 +23,7 @@ use crate::{
         tokens::{TokenText, Tokens},
     },
     step::Runtime,
-    store::{ADMIN, SqliteStore},
+    store::{ADMIN, SqlStore},
 };
 
 /// How long calls and requests in progress may go on when the host is asked to end.
@@ -67,7 +67,7 @@ impl Prepared {
     /// Opens folder, database and port. A second host on the same folder is refused here.
     pub async fn open(options: NodeOptions) -> Result<Prepared, CliError> {
         let folder = DataFolder::open(&options.data)?;
-        let store = SqliteStore::open(&folder.database())
+        let store = SqlStore::sqlite(&folder.database())
             .await
             .map_err(|error| failed("can't open the database", &error))?;
         let token = agreed_token(&folder, &store).await?;
@@ -174,7 +174,7 @@ impl Node {
 
 /// The administrator's token, which folder and database must agree on. The first start makes it: the file first, so that a
 /// crash leaves a token that the next start takes. `None`: it was revoked, and others open the door.
-async fn agreed_token(folder: &DataFolder, store: &SqliteStore) -> Result<Option<AdminToken>, CliError> {
+async fn agreed_token(folder: &DataFolder, store: &SqlStore) -> Result<Option<AdminToken>, CliError> {
     let unreadable = |error| failed("can't read the tokens", &error);
     let rows = store.tokens().await.map_err(unreadable)?;
     let kept = rows.into_iter().find(|row| row.name == ADMIN);

@@ -11,7 +11,7 @@ use crate::{
         server::failed,
     },
     engine::{Store as _, tokens::TokenText},
-    store::SqliteStore,
+    store::SqlStore,
 };
 
 #[derive(Debug, Args)]
@@ -33,7 +33,7 @@ impl ResetAdmin {
             ));
         }
         let folder = DataFolder::open(&path)?;
-        let store = SqliteStore::open(&folder.database())
+        let store = SqlStore::sqlite(&folder.database())
             .await
             .map_err(|error| failed("can't open the database", &error))?;
         let token = TokenText::of(rand::random());

@@ -1,83 +1,120 @@
-//! The store on SQLite: one file, one host.
+//! The stores on SQLite (one file, one host) and on PostgreSQL (one server, several hosts). What differs between them is in as few
+//! places as can be; everything else is written once.
 //!
 //! | file | noun |
 //! |---|---|
-//! | `open`, `writer` | lock, settings, schema, installation; the connection that writes |
+//! | `sqlite`, `postgres` | each database: opening, settings, schema, and what only it has |
+//! | `statement`, `value`, `connection` | statements for both, what goes into them and comes out, what they are run on |
+//! | `error`, `clock` | what an error of a database means; its clock |
+//! | `writer` | the connection that writes, and when a transaction is tried again |
 //! | `commit`, `round`, `write`, `inventory`, `batch` | a commit: rounds of changes, what decides them, the statements, and how they travel |
 //! | `load`, `views`, `hosts` | what is read, ownership |
 //! | `catalog`, `approval` | the catalogue, and what of it may be used |
 //! | `logs`, `tokens` | what steps say; who may ask |
-//! | `watches` | watches over ended sagas |
+//! | `holds`, `watches` | what is paused; watches over ended sagas |
 //! | `row`, `record` | rows as they are written and as they are read |
-//! | `plans`, `error` | plans in memory; what a database error means |
+//! | `plans` | plans in memory |
 
 mod approval;
 mod batch;
 mod catalog;
+mod clock;
 mod commit;
+mod connection;
 mod error;
 mod holds;
 mod hosts;
 mod inventory;
 mod load;
 mod logs;
-mod open;
 mod plans;
+mod postgres;
 mod record;
 mod round;
 mod row;
+mod sqlite;
+mod statement;
 mod tokens;
+mod value;
 mod views;
 mod watches;
 mod write;
 mod writer;
 
-use std::{fs::File, path::Path, sync::Arc};
+use std::{path::Path, sync::Arc};
 
 use async_trait::async_trait;
-use sqlx::SqlitePool;
 use uuid::Uuid;
 
-use self::{error::store_error, plans::Plans, writer::Writer};
+use self::{
+    clock::DatabaseClock,
+    connection::{Connection, Readers, sql},
+    error::store_error,
+    plans::Plans,
+    writer::{Fault, Writer, write},
+};
 use super::{
     AddToken, Applied, Beat, Change, ChannelRow, ComponentRow, DefinitionRow, EventRow, FindingRow, HoldRow,
     HoldTarget, HostId, HostRow, LoadedSaga, LogRow, NewComponent, NewLog, NewToken, Page, ProvisionedRow,
     PutComponent, ResourceFilter, ResourceRow, RevokeToken, SagaFilter, SagaRow, SetStatus, StepRow, Store,
-    StoreError, Takeover, TokenMark, TokenRow, Watch, clock::Clock,
+    StoreError, Takeover, TokenMark, TokenRow, Watch,
 };
 use crate::saga::{IntentId, JournalRecord, Json, Phase, Plan, ResourceKey, SagaId, StepIndex};
 
-pub struct SqliteStore {
-    clock: Clock,
+/// A store on a database that speaks SQL.
+pub struct SqlStore {
+    clock: DatabaseClock,
     installation: Uuid,
-    /// Every write goes through one connection, so that none ever waits for a lock of the database.
+    is_shared: bool,
+    /// Every write of this process goes through one connection.
     writer: Writer,
-    readers: SqlitePool,
+    readers: Readers,
     plans: Plans,
-    _lock: File,
 }
 
-impl SqliteStore {
+impl SqlStore {
     /// Opens the file, or makes it. The folder must exist.
     ///
     /// [`StoreError::Refused`] when another host has it open (a lock file lies beside it), when its settings can't be
     /// the ones that keep what was committed, or when its schema is not this program's.
-    pub async fn open(path: &Path) -> Result<SqliteStore, StoreError> {
-        let clock = Clock::start();
-        let opened = open::open(path, clock.now_ms()).await?;
-        Ok(SqliteStore {
-            clock,
-            installation: opened.installation,
-            writer: opened.writer,
-            readers: opened.readers,
-            plans: Plans::default(),
-            _lock: opened.lock,
-        })
+    pub async fn sqlite(path: &Path) -> Result<SqlStore, StoreError> {
+        sqlite::open(path).await
+    }
+
+    /// Opens the database that a URL names: `postgres://user:password@host:port/database`. It must exist; its schema is made, or
+    /// brought up to date, by the first of the hosts that open it.
+    ///
+    /// [`StoreError::Refused`] when it can't be reached, when the server is older than PostgreSQL 15 or takes no writes, when its
+    /// settings lose what was committed, or when its schema is not this program's.
+    pub async fn postgres(url: &str) -> Result<SqlStore, StoreError> {
+        postgres::open(url).await
     }
 }
 
+/// Who this database is, for ever; told when it is opened for the first time.
+async fn installation(connection: &mut Connection, now_ms: i64) -> Result<Uuid, StoreError> {
+    sql!(
+        "insert into installation (only_row, id, epoch, made_ms) values (1, ?, ?, ?) on conflict do nothing"
+    )
+    .bind(Uuid::new_v4().to_string())
+    .bind(Uuid::new_v4().to_string())
+    .bind(now_ms)
+    .run(connection)
+    .await
+    .map_err(store_error)?;
+    let row = sql!("select id from installation")
+        .one(connection)
+        .await
+        .map_err(store_error)?;
+    let id: &str = row.try_get(0).map_err(store_error)?;
+    id.parse().map_err(|error: uuid::Error| StoreError::Corrupt {
+        what: "the installation's id".to_owned(),
+        reason: error.to_string(),
+    })
+}
+
 #[async_trait]
-impl Store for SqliteStore {
+impl Store for SqlStore {
     fn now_ms(&self) -> i64 {
         self.clock.now_ms()
     }
@@ -87,67 +124,63 @@ impl Store for SqliteStore {
     }
 
     async fn commit(&self, changes: Vec<Change>) -> Result<Vec<Applied>, StoreError> {
-        let mut held = self.writer.hold().await?;
-        let result = commit::commit(held.connection(), &self.plans, &changes).await;
-        held.release(result)
+        let mut writing = self.writer.hold().await;
+        loop {
+            let worked = match writing.open().await {
+                Ok(connection) => commit::commit(connection, &self.plans, &changes)
+                    .await
+                    .map_err(Fault::from),
+                Err(fault) => Err(fault),
+            };
+            if let Some(applied) = writing.ended(worked).await? {
+                commit::remember_plans(&self.plans, &changes, &applied);
+                return Ok(applied);
+            }
+        }
     }
 
     fn is_shared(&self) -> bool {
-        false
+        self.is_shared
     }
 
     async fn open_host(&self, host: HostId, lease_ms: i64) -> Result<(), StoreError> {
-        let mut held = self.writer.hold().await?;
-        let result = hosts::open_host(held.connection(), host, lease_ms, self.now_ms()).await;
-        held.release(result)
+        write!(self, connection => hosts::open_host(connection, host, lease_ms, &self.clock))
     }
 
     async fn heartbeat(&self, host: HostId, calling: &[SagaId], lease_ms: i64) -> Result<Beat, StoreError> {
-        let mut held = self.writer.hold().await?;
-        let result = hosts::heartbeat(held.connection(), host, calling, lease_ms, self.now_ms()).await;
-        held.release(result)
+        write!(self, connection => hosts::heartbeat(connection, host, calling, lease_ms, &self.clock))
     }
 
     async fn leave(&self, host: HostId) -> Result<(), StoreError> {
-        let mut held = self.writer.hold().await?;
-        let result = hosts::leave(held.connection(), host, self.now_ms()).await;
-        held.release(result)
+        write!(self, connection => hosts::leave(connection, host, &self.clock))
     }
 
     async fn claim(&self, host: HostId, limit: u32) -> Result<Takeover, StoreError> {
-        let mut held = self.writer.hold().await?;
-        let result = hosts::claim(held.connection(), host, limit, self.now_ms()).await;
-        held.release(result)
+        write!(self, connection => hosts::claim(connection, host, limit, &self.clock))
     }
 
     async fn take(&self, saga: SagaId, host: HostId) -> Result<(), StoreError> {
-        let mut held = self.writer.hold().await?;
-        let result = hosts::take(held.connection(), saga, host, self.now_ms()).await;
-        held.release(result)
+        write!(self, connection => hosts::take(connection, saga, host, &self.clock))
     }
 
     async fn hosts(&self, limit: u32) -> Result<Vec<HostRow>, StoreError> {
-        hosts::hosts(&self.readers, limit).await
+        hosts::hosts(&mut self.readers.lend().await?, limit).await
     }
 
     async fn due(&self, host: HostId, until_ms: i64, limit: u32) -> Result<Vec<(SagaId, i64)>, StoreError> {
-        hosts::due(&self.readers, host, until_ms, limit).await
+        hosts::due(&mut self.readers.lend().await?, host, until_ms, limit).await
     }
 
     async fn holds(&self) -> Result<Vec<HoldRow>, StoreError> {
-        holds::holds(&self.readers).await
+        holds::holds(&mut self.readers.lend().await?).await
     }
 
     async fn put_hold(&self, hold: HoldRow) -> Result<HoldRow, StoreError> {
-        let mut held = self.writer.hold().await?;
-        let result = holds::put_hold(held.connection(), &hold).await;
-        held.release(result)
+        write!(self, connection => holds::put_hold(connection, &hold))
     }
 
     async fn remove_hold(&self, target: &HoldTarget) -> Result<bool, StoreError> {
-        let mut held = self.writer.hold().await?;
-        let result = holds::remove_hold(held.connection(), target).await;
-        held.release(result)
+        write!(self, connection => holds::remove_hold(connection, target))
     }
 
     async fn open_sagas(
@@ -156,23 +189,23 @@ impl Store for SqliteStore {
         after: Option<SagaId>,
         limit: u32,
     ) -> Result<Vec<SagaId>, StoreError> {
-        holds::open_sagas(&self.readers, definition, after, limit).await
+        holds::open_sagas(&mut self.readers.lend().await?, definition, after, limit).await
     }
 
     async fn paused_sagas(&self, after: Option<SagaId>, limit: u32) -> Result<Vec<SagaId>, StoreError> {
-        holds::paused_sagas(&self.readers, after, limit).await
+        holds::paused_sagas(&mut self.readers.lend().await?, after, limit).await
     }
 
     async fn due_watches(&self, until_ms: i64, limit: u32) -> Result<Vec<(SagaId, Watch)>, StoreError> {
-        watches::due_watches(&self.readers, until_ms, limit).await
+        watches::due_watches(&mut self.readers.lend().await?, until_ms, limit).await
     }
 
     async fn watch(&self, saga: SagaId) -> Result<Option<Watch>, StoreError> {
-        watches::watch(&self.readers, saga).await
+        watches::watch(&mut self.readers.lend().await?, saga).await
     }
 
     async fn load(&self, saga: SagaId) -> Result<Option<LoadedSaga>, StoreError> {
-        load::load(&self.readers, &self.plans, saga).await
+        load::load(&mut self.readers.lend().await?, &self.plans, saga).await
     }
 
     async fn journal_latest(
@@ -182,23 +215,23 @@ impl Store for SqliteStore {
         phase: Phase,
         once_key: &str,
     ) -> Result<Option<JournalRecord>, StoreError> {
-        load::journal_latest(&self.readers, saga, step, phase, once_key).await
+        load::journal_latest(&mut self.readers.lend().await?, saga, step, phase, once_key).await
     }
 
     async fn journal(&self, saga: SagaId) -> Result<Vec<JournalRecord>, StoreError> {
-        load::journal(&self.readers, saga).await
+        load::journal(&mut self.readers.lend().await?, saga).await
     }
 
     async fn journal_record(&self, intent: IntentId) -> Result<Option<JournalRecord>, StoreError> {
-        load::journal_record(&self.readers, intent).await
+        load::journal_record(&mut self.readers.lend().await?, intent).await
     }
 
     async fn saga(&self, saga: SagaId) -> Result<Option<SagaRow>, StoreError> {
-        load::saga(&self.readers, saga).await
+        load::saga(&mut self.readers.lend().await?, saga).await
     }
 
     async fn open_plans(&self) -> Result<Vec<String>, StoreError> {
-        views::open_plans(&self.readers).await
+        views::open_plans(&mut self.readers.lend().await?).await
     }
 
     async fn open_sagas_of_plans(
@@ -207,31 +240,31 @@ impl Store for SqliteStore {
         after: Option<SagaId>,
         limit: u32,
     ) -> Result<Vec<SagaId>, StoreError> {
-        views::open_sagas_of_plans(&self.readers, plans, after, limit).await
+        views::open_sagas_of_plans(&mut self.readers.lend().await?, plans, after, limit).await
     }
 
     async fn sagas(&self, filter: &SagaFilter, page: Page) -> Result<Vec<SagaRow>, StoreError> {
-        views::sagas(&self.readers, filter, page).await
+        views::sagas(&mut self.readers.lend().await?, filter, page).await
     }
 
     async fn steps(&self, saga: SagaId) -> Result<Vec<StepRow>, StoreError> {
-        load::steps(&self.readers, &self.plans, saga).await
+        load::steps(&mut self.readers.lend().await?, &self.plans, saga).await
     }
 
     async fn events(&self, saga: SagaId, after: i64, limit: u32) -> Result<Vec<EventRow>, StoreError> {
-        load::events(&self.readers, saga, after, limit).await
+        load::events(&mut self.readers.lend().await?, saga, after, limit).await
     }
 
     async fn events_after(&self, after: i64, limit: u32) -> Result<Vec<EventRow>, StoreError> {
-        load::events_after(&self.readers, after, limit).await
+        load::events_after(&mut self.readers.lend().await?, after, limit).await
     }
 
     async fn newest_event(&self) -> Result<i64, StoreError> {
-        load::newest_event(&self.readers).await
+        load::newest_event(&mut self.readers.lend().await?).await
     }
 
     async fn sagas_of(&self, ids: &[SagaId]) -> Result<Vec<SagaRow>, StoreError> {
-        views::sagas_of(&self.readers, ids).await
+        views::sagas_of(&mut self.readers.lend().await?, ids).await
     }
 
     async fn requests(
@@ -240,50 +273,43 @@ impl Store for SqliteStore {
         after: Option<IntentId>,
         limit: u32,
     ) -> Result<Vec<JournalRecord>, StoreError> {
-        views::requests(&self.readers, saga, after, limit).await
+        views::requests(&mut self.readers.lend().await?, saga, after, limit).await
     }
 
     async fn logs(&self, saga: SagaId, after: i64, limit: u32) -> Result<Vec<LogRow>, StoreError> {
-        logs::logs(&self.readers, saga, after, limit).await
+        logs::logs(&mut self.readers.lend().await?, saga, after, limit).await
     }
 
     async fn add_logs(&self, lines: Vec<NewLog>) -> Result<(), StoreError> {
-        let mut held = self.writer.hold().await?;
-        let result = logs::add_logs(held.connection(), &lines).await;
-        held.release(result)
+        write!(self, connection => logs::add_logs(connection, &lines))
     }
 
     async fn context(&self, saga: SagaId) -> Result<Vec<(String, String, Json)>, StoreError> {
-        let mut reader = self.readers.acquire().await.map_err(store_error)?;
-        load::context(&mut reader, saga).await
+        load::context(&mut self.readers.lend().await?, saga).await
     }
 
     async fn resource(&self, key: &ResourceKey) -> Result<Option<ResourceRow>, StoreError> {
-        views::resource(&self.readers, key).await
+        views::resource(&mut self.readers.lend().await?, key).await
     }
 
     async fn resource_by_id(&self, resource_id: &str) -> Result<Option<ResourceRow>, StoreError> {
-        views::resource_by_id(&self.readers, resource_id).await
+        views::resource_by_id(&mut self.readers.lend().await?, resource_id).await
     }
 
     async fn resources(&self, filter: &ResourceFilter, page: Page) -> Result<Vec<ResourceRow>, StoreError> {
-        views::resources(&self.readers, filter, page).await
+        views::resources(&mut self.readers.lend().await?, filter, page).await
     }
 
     async fn provisioned(&self, resource_id: &str) -> Result<Vec<ProvisionedRow>, StoreError> {
-        views::provisioned(&self.readers, resource_id).await
+        views::provisioned(&mut self.readers.lend().await?, resource_id).await
     }
 
     async fn put_finding(&self, finding: FindingRow) -> Result<(), StoreError> {
-        let mut held = self.writer.hold().await?;
-        let result = inventory::put_finding(held.connection(), &finding).await;
-        held.release(result)
+        write!(self, connection => inventory::put_finding(connection, &finding))
     }
 
     async fn resolve_finding(&self, id: &str, at_ms: i64) -> Result<(), StoreError> {
-        let mut held = self.writer.hold().await?;
-        let result = inventory::resolve_finding(held.connection(), id, at_ms).await;
-        held.release(result)
+        write!(self, connection => inventory::resolve_finding(connection, id, at_ms))
     }
 
     async fn findings(
@@ -292,7 +318,7 @@ impl Store for SqliteStore {
         open_only: bool,
         page: Page,
     ) -> Result<Vec<FindingRow>, StoreError> {
-        views::findings(&self.readers, saga, open_only, page).await
+        views::findings(&mut self.readers.lend().await?, saga, open_only, page).await
     }
 
     async fn put_component(
@@ -300,45 +326,39 @@ impl Store for SqliteStore {
         component: NewComponent,
         replace: bool,
     ) -> Result<PutComponent, StoreError> {
-        let mut held = self.writer.hold().await?;
-        let result = catalog::put_component(held.connection(), component, replace, self.now_ms()).await;
-        held.release(result)
+        write!(self, connection => catalog::put_component(connection, &component, replace, self.now_ms()))
     }
 
     async fn set_component_status(&self, set: SetStatus) -> Result<Option<ComponentRow>, StoreError> {
-        let mut held = self.writer.hold().await?;
-        let result = approval::set_component_status(held.connection(), set, self.now_ms()).await;
-        held.release(result)
+        write!(self, connection => approval::set_component_status(connection, &set, self.now_ms()))
     }
 
     async fn component(&self, digest: &str) -> Result<Option<ComponentRow>, StoreError> {
-        catalog::component(&self.readers, digest).await
+        catalog::component(&mut self.readers.lend().await?, digest).await
     }
 
     async fn component_bytes(&self, digest: &str) -> Result<Option<Arc<[u8]>>, StoreError> {
-        catalog::component_bytes(&self.readers, digest).await
+        catalog::component_bytes(&mut self.readers.lend().await?, digest).await
     }
 
     async fn components(&self) -> Result<Vec<ComponentRow>, StoreError> {
-        catalog::components(&self.readers).await
+        catalog::components(&mut self.readers.lend().await?).await
     }
 
     async fn channels(&self) -> Result<Vec<ChannelRow>, StoreError> {
-        catalog::channels(&self.readers).await
+        catalog::channels(&mut self.readers.lend().await?).await
     }
 
     async fn set_channel(&self, channel: ChannelRow) -> Result<(), StoreError> {
-        let mut held = self.writer.hold().await?;
-        let result = catalog::set_channel(held.connection(), channel).await;
-        held.release(result)
+        write!(self, connection => catalog::set_channel(connection, &channel))
     }
 
     async fn definition(&self, name: &str) -> Result<Option<DefinitionRow>, StoreError> {
-        catalog::definition(&self.readers, name).await
+        catalog::definition(&mut self.readers.lend().await?, name).await
     }
 
     async fn definitions(&self) -> Result<Vec<DefinitionRow>, StoreError> {
-        catalog::definitions(&self.readers).await
+        catalog::definitions(&mut self.readers.lend().await?).await
     }
 
     async fn put_definition(
@@ -348,36 +368,27 @@ impl Store for SqliteStore {
         built_in: bool,
         created_by: &str,
     ) -> Result<DefinitionRow, StoreError> {
-        let mut held = self.writer.hold().await?;
-        let (connection, now_ms) = (held.connection(), self.now_ms());
-        let result = catalog::put_definition(connection, name, body, built_in, created_by, now_ms).await;
-        held.release(result)
+        write!(self, connection => catalog::put_definition(connection, name, body, built_in, created_by, self.now_ms()))
     }
 
     async fn plan(&self, digest: &str) -> Result<Option<Arc<Plan>>, StoreError> {
-        self.plans.read(&self.readers, digest).await
+        self.plans.read(&mut self.readers.lend().await?, digest).await
     }
 
     async fn tokens(&self) -> Result<Vec<TokenRow>, StoreError> {
-        tokens::tokens(&self.readers).await
+        tokens::tokens(&mut self.readers.lend().await?).await
     }
 
     async fn add_token(&self, token: NewToken) -> Result<AddToken, StoreError> {
-        let mut held = self.writer.hold().await?;
-        let result = tokens::add_token(held.connection(), token, self.now_ms()).await;
-        held.release(result)
+        write!(self, connection => tokens::add_token(connection, &token, self.now_ms()))
     }
 
     async fn revoke_token(&self, name: &str, by: &str) -> Result<RevokeToken, StoreError> {
-        let mut held = self.writer.hold().await?;
-        let result = tokens::revoke_token(held.connection(), name, by, self.now_ms()).await;
-        held.release(result)
+        write!(self, connection => tokens::revoke_token(connection, name, by, self.now_ms()))
     }
 
     async fn admin_token(&self, mark: TokenMark, replace: bool) -> Result<TokenRow, StoreError> {
-        let mut held = self.writer.hold().await?;
-        let result = tokens::admin_token(held.connection(), mark, replace, self.now_ms()).await;
-        held.release(result)
+        write!(self, connection => tokens::admin_token(connection, &mark, replace, self.now_ms()))
     }
 }
 
@@ -390,7 +401,7 @@ mod tests {
     #[tokio::test]
     async fn a_full_database_refuses_a_write_and_serves_the_next() {
         let folder = tempfile::tempdir().unwrap();
-        let store = SqliteStore::open(&folder.path().join("a.db")).await.unwrap();
+        let store = SqlStore::sqlite(&folder.path().join("a.db")).await.unwrap();
         let component = |digest: &str, bytes: usize| NewComponent {
             digest: digest.to_owned(),
             name: digest.to_owned(),
@@ -402,12 +413,12 @@ mod tests {
             status: ComponentStatus::Approved,
             granted: None,
         };
-        let mut held = store.writer.hold().await.unwrap();
-        sqlx::query("pragma max_page_count = 100")
-            .execute(held.connection())
-            .await
-            .unwrap();
-        held.release(Ok(())).unwrap();
+        let mut writing = store.writer.hold().await;
+        let limited = sql!("pragma max_page_count = 100")
+            .all(writing.begin().await.unwrap())
+            .await;
+        writing.end(limited.map_err(Fault::from)).await.unwrap().unwrap();
+        drop(writing);
         let full = store.put_component(component("large", 1_000_000), false).await;
         let Err(StoreError::Unavailable(reason)) = &full else {
             panic!("expected that the database is full, got {full:?}");

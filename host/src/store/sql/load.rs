@@ -1,10 +1,20 @@
 //! One saga: as the engine needs it, and as its parts are looked at.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
-use sqlx::{Row as _, SqliteConnection, SqlitePool, sqlite::SqliteRow};
-
-use super::{error::store_error, plans::Plans, record, views};
+use super::{
+    batch::Batch,
+    connection::{Connection, Query, sql},
+    error::store_error,
+    plans::Plans,
+    record,
+    statement::Statement,
+    value::Row,
+    views,
+};
 use crate::{
     saga::{IntentId, JournalRecord, Json, Phase, Plan, Saga, SagaId, StepIndex, StepState},
     store::{
@@ -28,33 +38,48 @@ fn corrupt(saga: SagaId, reason: impl std::fmt::Display) -> StoreError {
     }
 }
 
+static RUN: Statement = Statement::new("select * from saga_runs where id = ?");
+
+static STEPS: Statement =
+    Statement::new("select * from saga_step_results where saga_id = ? order by step, phase = 'compensate'");
+
+static CONTEXT: Statement =
+    Statement::new("select scope, key, value from saga_context where saga_id = ? order by scope, key");
+
+static IDENTITIES: Statement = Statement::new(
+    "select distinct service, identity from http_journal
+     where saga_id = ? and identity is not null and state in ('open', 'answered')",
+);
+
+static OPEN_FINDINGS: Statement =
+    Statement::new("select distinct code from findings where saga_id = ? and resolved_ms is null");
+
 /// From one snapshot: row, steps and context are of the same revision.
 pub(super) async fn load(
-    readers: &SqlitePool,
+    connection: &mut Connection,
     plans: &Plans,
     id: SagaId,
 ) -> Result<Option<LoadedSaga>, StoreError> {
-    let mut snapshot = readers.begin().await.map_err(store_error)?;
-    let run = sqlx::query("select * from saga_runs where id = ?")
-        .bind(id.to_string())
-        .fetch_optional(&mut *snapshot)
+    let mut batch = Batch::begin_reading();
+    let [run, steps, context, identities, open_findings] =
+        [&RUN, &STEPS, &CONTEXT, &IDENTITIES, &OPEN_FINDINGS]
+            .map(|statement| Some(batch.add_with(statement, vec![id.to_string().into()])));
+    batch.add_rollback();
+    let snapshot = batch
+        .run(connection)
         .await
-        .map_err(store_error)?;
-    let Some(run) = run else {
+        .map_err(|stopped| store_error(stopped.error))?;
+    let Some(run) = snapshot.of(run).first() else {
         return Ok(None);
     };
-    let row = record::saga(&run).map_err(|error| error_of(id, error))?;
-    let plan = plans
-        .read(&mut *snapshot, &row.plan_digest)
-        .await?
-        .ok_or_else(|| corrupt(id, format!("there is no plan {}", row.plan_digest)))?;
-    let rows = step_rows(&mut snapshot, id).await?;
+    let row = record::saga(run).map_err(|error| error_of(id, error))?;
+    // Plans never change: this one is what it was in the snapshot.
+    let plan = plan_of(connection, plans, id, &row.plan_digest).await?;
+    let rows = all(id, snapshot.of(steps), record::step)?;
     let steps = states(id, &plan, &rows)?;
     let turning = row.turning.as_ref().map(read).transpose();
     let paused = row.paused.as_ref().map(read).transpose();
-    let context = context(&mut snapshot, id).await?;
-    let identities = identities(&mut snapshot, id).await?;
-    let open_findings = open_findings(&mut snapshot, id).await?;
+    let context = all(id, snapshot.of(context), context_row)?;
     let saga = Saga {
         id,
         plan,
@@ -62,7 +87,7 @@ pub(super) async fn load(
         turning: turning.map_err(|reason| corrupt(id, reason))?,
         paused: paused.map_err(|reason| corrupt(id, reason))?,
         pivot_passed: row.pivot_passed,
-        takeovers: takeovers(&run).map_err(|error| error_of(id, error))?,
+        takeovers: takeovers(run).map_err(|error| error_of(id, error))?,
         revision: row.revision,
         steps,
     };
@@ -74,53 +99,50 @@ pub(super) async fn load(
             inputs: row.inputs,
             created_ms: row.created_ms,
         },
-        fence: fence(&run).map_err(|error| error_of(id, error))?,
+        fence: fence(run).map_err(|error| error_of(id, error))?,
         context: context
             .into_iter()
             .map(|(scope, key, value)| ((scope, key), value))
             .collect(),
-        identities,
-        open_findings,
+        identities: identities_of(snapshot.of(identities)).map_err(|error| error_of(id, error))?,
+        open_findings: all(id, snapshot.of(open_findings), |row| row.try_get(0))?
+            .into_iter()
+            .collect(),
     }))
 }
 
-async fn identities(
-    connection: &mut SqliteConnection,
+async fn plan_of(
+    connection: &mut Connection,
+    plans: &Plans,
     saga: SagaId,
-) -> Result<BTreeMap<String, BTreeSet<String>>, StoreError> {
-    let rows: Vec<(String, String)> = sqlx::query_as(
-        "select distinct service, identity from http_journal
-         where saga_id = ? and identity is not null and state in ('open', 'answered')",
-    )
-    .bind(saga.to_string())
-    .fetch_all(connection)
-    .await
-    .map_err(store_error)?;
+    digest: &str,
+) -> Result<Arc<Plan>, StoreError> {
+    let plan = plans.read(connection, digest).await?;
+    plan.ok_or_else(|| corrupt(saga, format!("there is no plan {digest}")))
+}
+
+fn identities_of(rows: &[Row]) -> Result<BTreeMap<String, BTreeSet<String>>, sqlx::Error> {
     let mut identities: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-    for (service, identity) in rows {
-        identities.entry(service).or_default().insert(identity);
+    for row in rows {
+        let of_service = identities.entry(row.try_get(0)?).or_default();
+        of_service.insert(row.try_get(1)?);
     }
     Ok(identities)
 }
 
-async fn open_findings(
-    connection: &mut SqliteConnection,
-    saga: SagaId,
-) -> Result<BTreeSet<String>, StoreError> {
-    let codes: Vec<String> =
-        sqlx::query_scalar("select distinct code from findings where saga_id = ? and resolved_ms is null")
-            .bind(saga.to_string())
-            .fetch_all(connection)
-            .await
-            .map_err(store_error)?;
-    Ok(codes.into_iter().collect())
+fn context_row(row: &Row) -> Result<(String, String, Json), sqlx::Error> {
+    Ok((
+        row.try_get(0)?,
+        row.try_get(1)?,
+        Json::trusted(row.try_get::<String>(2)?),
+    ))
 }
 
-fn takeovers(run: &SqliteRow) -> Result<u32, sqlx::Error> {
-    run.try_get("takeovers")
+fn takeovers(run: &Row) -> Result<u32, sqlx::Error> {
+    record::number(run, "takeovers")
 }
 
-fn fence(run: &SqliteRow) -> Result<Fence, sqlx::Error> {
+fn fence(run: &Row) -> Result<Fence, sqlx::Error> {
     let owner: &str = run.try_get("owner")?;
     Ok(Fence {
         owner: HostId(
@@ -147,20 +169,10 @@ fn states(saga: SagaId, plan: &Plan, rows: &[StepRow]) -> Result<Vec<StepState>,
         .collect()
 }
 
-async fn step_rows(connection: &mut SqliteConnection, saga: SagaId) -> Result<Vec<StepRow>, StoreError> {
-    let rows =
-        sqlx::query("select * from saga_step_results where saga_id = ? order by step, phase = 'compensate'")
-            .bind(saga.to_string())
-            .fetch_all(connection)
-            .await
-            .map_err(store_error)?;
-    all(saga, &rows, record::step)
-}
-
 fn all<T>(
     saga: SagaId,
-    rows: &[SqliteRow],
-    read: impl Fn(&SqliteRow) -> Result<T, sqlx::Error>,
+    rows: &[Row],
+    read: impl Fn(&Row) -> Result<T, sqlx::Error>,
 ) -> Result<Vec<T>, StoreError> {
     rows.iter()
         .map(|row| read(row).map_err(|error| error_of(saga, error)))
@@ -168,25 +180,17 @@ fn all<T>(
 }
 
 pub(super) async fn context(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     saga: SagaId,
 ) -> Result<Vec<(String, String, Json)>, StoreError> {
-    let rows: Vec<(String, String, String)> =
-        sqlx::query_as("select scope, key, value from saga_context where saga_id = ? order by scope, key")
-            .bind(saga.to_string())
-            .fetch_all(connection)
-            .await
-            .map_err(store_error)?;
-    Ok(rows
-        .into_iter()
-        .map(|(scope, key, value)| (scope, key, Json::trusted(value)))
-        .collect())
+    let rows = Query::of(&CONTEXT).bind(saga.to_string()).all(connection).await;
+    all(saga, &rows.map_err(store_error)?, context_row)
 }
 
-pub(super) async fn saga(readers: &SqlitePool, id: SagaId) -> Result<Option<SagaRow>, StoreError> {
-    let row = sqlx::query("select * from saga_runs where id = ?")
+pub(super) async fn saga(connection: &mut Connection, id: SagaId) -> Result<Option<SagaRow>, StoreError> {
+    let row = sql!("select * from saga_runs where id = ?")
         .bind(id.to_string())
-        .fetch_optional(readers)
+        .optional(connection)
         .await
         .map_err(store_error)?;
     row.map(|row| record::saga(&row).map_err(|error| error_of(id, error)))
@@ -194,24 +198,24 @@ pub(super) async fn saga(readers: &SqlitePool, id: SagaId) -> Result<Option<Saga
 }
 
 pub(super) async fn steps(
-    readers: &SqlitePool,
+    connection: &mut Connection,
     plans: &Plans,
     id: SagaId,
 ) -> Result<Vec<StepRow>, StoreError> {
-    let mut snapshot = readers.begin().await.map_err(store_error)?;
-    let digest: Option<String> = sqlx::query_scalar("select plan_digest from saga_runs where id = ?")
-        .bind(id.to_string())
-        .fetch_optional(&mut *snapshot)
+    let mut batch = Batch::begin_reading();
+    let [run, steps] =
+        [&RUN, &STEPS].map(|statement| Some(batch.add_with(statement, vec![id.to_string().into()])));
+    batch.add_rollback();
+    let snapshot = batch
+        .run(connection)
         .await
-        .map_err(store_error)?;
-    let Some(digest) = digest else {
+        .map_err(|stopped| store_error(stopped.error))?;
+    let Some(run) = snapshot.of(run).first() else {
         return Ok(Vec::new());
     };
-    let plan = plans
-        .read(&mut *snapshot, &digest)
-        .await?
-        .ok_or_else(|| corrupt(id, format!("there is no plan {digest}")))?;
-    let mut rows = step_rows(&mut snapshot, id).await?;
+    let digest: &str = run.try_get("plan_digest").map_err(store_error)?;
+    let plan = plan_of(connection, plans, id, digest).await?;
+    let mut rows = all(id, snapshot.of(steps), record::step)?;
     for row in &mut rows {
         let step = plan
             .steps
@@ -223,30 +227,30 @@ pub(super) async fn steps(
 }
 
 pub(super) async fn events(
-    readers: &SqlitePool,
+    connection: &mut Connection,
     saga: SagaId,
     after: i64,
     limit: u32,
 ) -> Result<Vec<EventRow>, StoreError> {
-    let rows = sqlx::query("select * from saga_events where saga_id = ? and id > ? order by id limit ?")
+    let rows = sql!("select * from saga_events where saga_id = ? and id > ? order by id limit ?")
         .bind(saga.to_string())
         .bind(after)
         .bind(limit)
-        .fetch_all(readers)
+        .all(connection)
         .await
         .map_err(store_error)?;
     all(saga, &rows, record::event)
 }
 
 pub(super) async fn events_after(
-    readers: &SqlitePool,
+    connection: &mut Connection,
     after: i64,
     limit: u32,
 ) -> Result<Vec<EventRow>, StoreError> {
-    let rows = sqlx::query("select * from saga_events where id > ? order by id limit ?")
+    let rows = sql!("select * from saga_events where id > ? order by id limit ?")
         .bind(after)
         .bind(limit)
-        .fetch_all(readers)
+        .all(connection)
         .await
         .map_err(store_error)?;
     rows.iter()
@@ -254,30 +258,33 @@ pub(super) async fn events_after(
         .collect()
 }
 
-pub(super) async fn newest_event(readers: &SqlitePool) -> Result<i64, StoreError> {
-    sqlx::query_scalar("select coalesce(max(id), 0) from saga_events")
-        .fetch_one(readers)
-        .await
-        .map_err(store_error)
+pub(super) async fn newest_event(connection: &mut Connection) -> Result<i64, StoreError> {
+    let row = sql!("select coalesce(max(id), 0) from saga_events")
+        .one(connection)
+        .await;
+    row.and_then(|row| row.try_get(0)).map_err(store_error)
 }
 
-pub(super) async fn journal(readers: &SqlitePool, saga: SagaId) -> Result<Vec<JournalRecord>, StoreError> {
-    let rows = sqlx::query("select * from http_journal where saga_id = ? order by id")
+pub(super) async fn journal(
+    connection: &mut Connection,
+    saga: SagaId,
+) -> Result<Vec<JournalRecord>, StoreError> {
+    let rows = sql!("select * from http_journal where saga_id = ? order by id")
         .bind(saga.to_string())
-        .fetch_all(readers)
+        .all(connection)
         .await
         .map_err(store_error)?;
     all(saga, &rows, record::journal)
 }
 
 pub(super) async fn journal_latest(
-    readers: &SqlitePool,
+    connection: &mut Connection,
     saga: SagaId,
     step: StepIndex,
     phase: Phase,
     once_key: &str,
 ) -> Result<Option<JournalRecord>, StoreError> {
-    let row = sqlx::query(
+    let row = sql!(
         "select * from http_journal
          where saga_id = ? and step = ? and phase = ? and once_key = ? and state <> 'unsent'
          order by id desc limit 1",
@@ -286,7 +293,7 @@ pub(super) async fn journal_latest(
     .bind(i64::try_from(step).unwrap_or(i64::MAX))
     .bind(phase.as_str())
     .bind(once_key)
-    .fetch_optional(readers)
+    .optional(connection)
     .await
     .map_err(store_error)?;
     row.map(|row| record::journal(&row).map_err(|error| error_of(saga, error)))
@@ -294,12 +301,12 @@ pub(super) async fn journal_latest(
 }
 
 pub(super) async fn journal_record(
-    readers: &SqlitePool,
+    connection: &mut Connection,
     intent: IntentId,
 ) -> Result<Option<JournalRecord>, StoreError> {
-    let row = sqlx::query("select * from http_journal where id = ?")
+    let row = sql!("select * from http_journal where id = ?")
         .bind(intent.to_string())
-        .fetch_optional(readers)
+        .optional(connection)
         .await
         .map_err(store_error)?;
     let corrupt = |error: sqlx::Error| StoreError::Corrupt {

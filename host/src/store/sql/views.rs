@@ -1,58 +1,70 @@
 //! Listings: newest first, by keyset, never by offset.
 
-use sqlx::{QueryBuilder, Sqlite, SqlitePool, sqlite::SqliteRow};
-
-use super::{error::store_error, record, round::json};
+use super::{
+    connection::{Connection, Query, sql},
+    error::store_error,
+    record,
+    round::json,
+    value::{Row, Value},
+};
 use crate::{
     saga::{IntentId, JournalRecord, ResourceKey, SagaId},
     store::{FindingRow, Page, ProvisionedRow, ResourceFilter, ResourceRow, SagaFilter, SagaRow, StoreError},
 };
 
 /// A listing that is being put together: `select … where true`, then conditions, then the page.
-struct Listing(QueryBuilder<Sqlite>);
+struct Listing {
+    text: String,
+    values: Vec<Value>,
+}
 
 impl Listing {
-    fn of(table: &str) -> Listing {
-        Listing(QueryBuilder::new(format!("select * from {table} where true")))
-    }
-
-    fn equal(&mut self, column: &str, value: Option<impl Into<String>>) {
-        if let Some(value) = value {
-            self.0.push(format!(" and {column} = ")).push_bind(value.into());
+    fn of(table: &'static str) -> Listing {
+        Listing {
+            text: format!("select * from {table} where true"),
+            values: Vec::new(),
         }
     }
 
-    fn missing(&mut self, column: &str) {
-        self.0.push(format!(" and {column} is null"));
+    fn equal(&mut self, column: &'static str, value: Option<impl Into<String>>) {
+        if let Some(value) = value {
+            self.text.push_str(&format!(" and {column} = ?"));
+            self.values.push(value.into().into());
+        }
+    }
+
+    fn missing(&mut self, column: &'static str) {
+        self.text.push_str(&format!(" and {column} is null"));
     }
 
     async fn page(
         mut self,
-        readers: &SqlitePool,
-        time: &str,
-        id: &str,
+        connection: &mut Connection,
+        time: &'static str,
+        id: &'static str,
         page: Page,
-    ) -> Result<Vec<SqliteRow>, StoreError> {
+    ) -> Result<Vec<Row>, StoreError> {
         if let Some(after) = page.after {
-            self.0
-                .push(format!(" and ({time}, {id}) < ("))
-                .push_bind(after.at_ms)
-                .push(", ")
-                .push_bind(after.id)
-                .push(")");
+            self.text.push_str(&format!(" and ({time}, {id}) < (?, ?)"));
+            self.values.extend([after.at_ms.into(), after.id.into()]);
         }
-        self.0
-            .push(format!(" order by {time} desc, {id} desc limit "))
-            .push_bind(page.limit);
-        self.0.build().fetch_all(readers).await.map_err(store_error)
+        self.text
+            .push_str(&format!(" order by {time} desc, {id} desc limit ?"));
+        self.values.push(page.limit.into());
+        let query = Query::put_together(self.text, self.values);
+        query.all(connection).await.map_err(store_error)
     }
 }
 
-fn all<T>(
-    what: &str,
-    rows: &[SqliteRow],
-    read: fn(&SqliteRow) -> Result<T, sqlx::Error>,
-) -> Result<Vec<T>, StoreError> {
+/// Ids of sagas, the first column of these rows. One that can't be read is left out: it stays where it is, for a person to look
+/// at.
+pub(super) fn ids(rows: &[Row]) -> Result<Vec<SagaId>, StoreError> {
+    let texts: Result<Vec<&str>, sqlx::Error> = rows.iter().map(|row| row.try_get(0)).collect();
+    let texts = texts.map_err(store_error)?;
+    Ok(texts.iter().filter_map(|id| id.parse().ok()).collect())
+}
+
+fn all<T>(what: &str, rows: &[Row], read: fn(&Row) -> Result<T, sqlx::Error>) -> Result<Vec<T>, StoreError> {
     rows.iter()
         .map(|row| read(row).map_err(|error| corrupt(what, &error)))
         .collect()
@@ -66,7 +78,7 @@ pub(super) fn corrupt(what: &str, error: &sqlx::Error) -> StoreError {
 }
 
 pub(super) async fn sagas(
-    readers: &SqlitePool,
+    connection: &mut Connection,
     filter: &SagaFilter,
     page: Page,
 ) -> Result<Vec<SagaRow>, StoreError> {
@@ -75,70 +87,75 @@ pub(super) async fn sagas(
     listing.equal("kind", filter.kind.map(crate::saga::Kind::as_str));
     listing.equal("deployment_id", filter.deployment_id.as_deref());
     listing.equal("definition_name", filter.definition.as_deref());
-    let rows = listing.page(readers, "created_ms", "id", page).await?;
+    let rows = listing.page(connection, "created_ms", "id", page).await?;
     all("a saga", &rows, record::saga)
 }
 
-pub(super) async fn open_plans(readers: &SqlitePool) -> Result<Vec<String>, StoreError> {
-    sqlx::query_scalar("select distinct plan_digest from saga_runs where ended_ms is null")
-        .fetch_all(readers)
+pub(super) async fn open_plans(connection: &mut Connection) -> Result<Vec<String>, StoreError> {
+    let rows = sql!("select distinct plan_digest from saga_runs where ended_ms is null")
+        .all(connection)
         .await
-        .map_err(store_error)
+        .map_err(store_error)?;
+    let digests: Result<_, sqlx::Error> = rows.iter().map(|row| row.try_get(0)).collect();
+    digests.map_err(store_error)
 }
 
-/// A saga whose id can't be read is left out, as when sagas are due.
 pub(super) async fn open_sagas_of_plans(
-    readers: &SqlitePool,
+    connection: &mut Connection,
     plans: &[String],
     after: Option<SagaId>,
     limit: u32,
 ) -> Result<Vec<SagaId>, StoreError> {
-    let ids: Vec<String> = sqlx::query_scalar(
+    let rows = sql!(
         "select id from saga_runs
-         where ended_ms is null and plan_digest in (select value from json_each(?)) and id > ?
-         order by id limit ?",
+         where ended_ms is null and plan_digest in {elements: ?} and id > ?
+         order by id limit ?"
     )
     .bind(json(plans))
     .bind(after.map_or_else(String::new, |after| after.to_string()))
     .bind(limit)
-    .fetch_all(readers)
+    .all(connection)
     .await
     .map_err(store_error)?;
-    Ok(ids.iter().filter_map(|id| id.parse().ok()).collect())
+    ids(&rows)
 }
 
-pub(super) async fn sagas_of(readers: &SqlitePool, ids: &[SagaId]) -> Result<Vec<SagaRow>, StoreError> {
-    let rows = sqlx::query("select * from saga_runs where id in (select value from json_each(?))")
+pub(super) async fn sagas_of(
+    connection: &mut Connection,
+    ids: &[SagaId],
+) -> Result<Vec<SagaRow>, StoreError> {
+    let rows = sql!("select * from saga_runs where id in {elements: ?}")
         .bind(json(ids))
-        .fetch_all(readers)
+        .all(connection)
         .await
         .map_err(store_error)?;
     all("a saga", &rows, record::saga)
 }
 
 pub(super) async fn requests(
-    readers: &SqlitePool,
+    connection: &mut Connection,
     saga: SagaId,
     after: Option<IntentId>,
     limit: u32,
 ) -> Result<Vec<JournalRecord>, StoreError> {
-    let rows = sqlx::query(
+    let rows = sql!(
         "select
             id, saga_id, step, phase, once_key, service, identity, method, path, request_hash, redacted_body, at_ms,
-            state, ended_ms, conclusive, status, headers, x'' as body
-         from http_journal where saga_id = ? and id > ? order by id limit ?",
+            state, ended_ms, conclusive, status, headers, ? as body
+         from http_journal where saga_id = ? and id > ? order by id limit ?"
     )
+    .bind([].as_slice())
     .bind(saga.to_string())
     .bind(after.map_or_else(String::new, |after| after.to_string()))
     .bind(limit)
-    .fetch_all(readers)
+    .all(connection)
     .await
     .map_err(store_error)?;
     all("a request", &rows, record::journal)
 }
 
 pub(super) async fn resources(
-    readers: &SqlitePool,
+    connection: &mut Connection,
     filter: &ResourceFilter,
     page: Page,
 ) -> Result<Vec<ResourceRow>, StoreError> {
@@ -151,25 +168,25 @@ pub(super) async fn resources(
         listing.missing("deleted_ms");
     }
     let rows = listing
-        .page(readers, "first_seen_ms", "resource_id", page)
+        .page(connection, "first_seen_ms", "resource_id", page)
         .await?;
     all("a resource", &rows, record::resource)
 }
 
 pub(super) async fn resource(
-    readers: &SqlitePool,
+    connection: &mut Connection,
     key: &ResourceKey,
 ) -> Result<Option<ResourceRow>, StoreError> {
-    resource_by_id(readers, &key.resource_id()).await
+    resource_by_id(connection, &key.resource_id()).await
 }
 
 pub(super) async fn resource_by_id(
-    readers: &SqlitePool,
+    connection: &mut Connection,
     resource_id: &str,
 ) -> Result<Option<ResourceRow>, StoreError> {
-    let row = sqlx::query("select * from cloud_resources where resource_id = ?")
+    let row = sql!("select * from cloud_resources where resource_id = ?")
         .bind(resource_id)
-        .fetch_optional(readers)
+        .optional(connection)
         .await
         .map_err(store_error)?;
     row.map(|row| record::resource(&row).map_err(|error| corrupt(resource_id, &error)))
@@ -177,20 +194,19 @@ pub(super) async fn resource_by_id(
 }
 
 pub(super) async fn provisioned(
-    readers: &SqlitePool,
+    connection: &mut Connection,
     resource_id: &str,
 ) -> Result<Vec<ProvisionedRow>, StoreError> {
-    let rows =
-        sqlx::query("select * from cloud_provisioned where resource_id = ? order by spec_version desc")
-            .bind(resource_id)
-            .fetch_all(readers)
-            .await
-            .map_err(store_error)?;
+    let rows = sql!("select * from cloud_provisioned where resource_id = ? order by spec_version desc")
+        .bind(resource_id)
+        .all(connection)
+        .await
+        .map_err(store_error)?;
     all(resource_id, &rows, record::provisioned)
 }
 
 pub(super) async fn findings(
-    readers: &SqlitePool,
+    connection: &mut Connection,
     saga: Option<SagaId>,
     open_only: bool,
     page: Page,
@@ -200,6 +216,6 @@ pub(super) async fn findings(
     if open_only {
         listing.missing("resolved_ms");
     }
-    let rows = listing.page(readers, "created_ms", "id", page).await?;
+    let rows = listing.page(connection, "created_ms", "id", page).await?;
     all("a finding", &rows, record::finding)
 }

@@ -3,12 +3,13 @@
 use std::collections::BTreeSet;
 
 use serde::Serialize;
-use sqlx::{Connection as _, SqliteConnection, SqlitePool};
 
 use super::{
-    error::{commit_error, store_error},
+    connection::{Connection, Query, sql},
+    error::store_error,
     record,
     round::json,
+    statement::Statement,
     views::corrupt,
 };
 use crate::{
@@ -16,16 +17,20 @@ use crate::{
     store::{LogRow, MAX_LOG_ROWS, NewLog, StoreError},
 };
 
-const LINES: &str = "
+static LINES: Statement = Statement::new(
+    "
     insert into saga_logs (saga_id, at_ms, step, phase, level, message, fields)
-    select
-        v ->> 'saga', v ->> 'at', v ->> 'step', v ->> 'phase', v ->> 'level', v ->> 'message', v -> 'fields'
-    from (select value as v from jsonb_each(?))";
+    select saga, at, step, phase, level, message, fields
+    from {rows added:
+        saga text, at bigint, step bigint, phase text, level text, message text, fields text}",
+);
 
-const SURPLUS: &str = "
+static SURPLUS: Statement = Statement::new(
+    "
     delete from saga_logs where saga_id = ?1 and id <= (
         select id from saga_logs where saga_id = ?1 order by id desc limit 1 offset ?2
-    )";
+    )",
+);
 
 #[derive(Serialize)]
 struct Line<'a> {
@@ -35,7 +40,7 @@ struct Line<'a> {
     phase: &'static str,
     level: &'static str,
     message: &'a str,
-    fields: &'a [(String, String)],
+    fields: String,
 }
 
 impl<'a> Line<'a> {
@@ -47,42 +52,36 @@ impl<'a> Line<'a> {
             phase: Phase::as_str(line.phase),
             level: line.level,
             message: &line.message,
-            fields: &line.fields,
+            fields: json(&line.fields),
         }
     }
 }
 
-pub(super) async fn add_logs(writer: &mut SqliteConnection, lines: &[NewLog]) -> Result<(), StoreError> {
+pub(super) async fn add_logs(connection: &mut Connection, lines: &[NewLog]) -> Result<(), sqlx::Error> {
     let rows: Vec<Line<'_>> = lines.iter().map(Line::of).collect();
-    let mut transaction = writer.begin_with("begin immediate").await.map_err(store_error)?;
-    sqlx::query(LINES)
-        .bind(json(&rows))
-        .execute(&mut *transaction)
-        .await
-        .map_err(store_error)?;
+    Query::of(&LINES).bind(json(&rows)).run(connection).await?;
     let sagas: BTreeSet<SagaId> = lines.iter().map(|line| line.saga).collect();
     for saga in sagas {
-        sqlx::query(SURPLUS)
+        Query::of(&SURPLUS)
             .bind(saga.to_string())
             .bind(MAX_LOG_ROWS)
-            .execute(&mut *transaction)
-            .await
-            .map_err(store_error)?;
+            .run(connection)
+            .await?;
     }
-    transaction.commit().await.map_err(commit_error)
+    Ok(())
 }
 
 pub(super) async fn logs(
-    readers: &SqlitePool,
+    connection: &mut Connection,
     saga: SagaId,
     after: i64,
     limit: u32,
 ) -> Result<Vec<LogRow>, StoreError> {
-    let rows = sqlx::query("select * from saga_logs where saga_id = ? and id > ? order by id limit ?")
+    let rows = sql!("select * from saga_logs where saga_id = ? and id > ? order by id limit ?")
         .bind(saga.to_string())
         .bind(after)
         .bind(limit)
-        .fetch_all(readers)
+        .all(connection)
         .await
         .map_err(store_error)?;
     rows.iter()

@@ -2,10 +2,9 @@
 
 use std::sync::Arc;
 
-use sqlx::{Connection as _, SqliteConnection, SqlitePool};
-
 use super::{
-    error::{commit_error, store_error},
+    connection::{Connection, sql},
+    error::store_error,
     record,
     views::corrupt,
 };
@@ -14,39 +13,34 @@ use crate::{
     store::{ChannelRow, ComponentRow, DefinitionRow, NewComponent, PutComponent, StoreError},
 };
 
-pub(super) async fn put_component(
-    writer: &mut SqliteConnection,
-    component: NewComponent,
-    replace: bool,
-    now_ms: i64,
-) -> Result<PutComponent, StoreError> {
-    let mut transaction = writer.begin_with("begin immediate").await.map_err(store_error)?;
-    let put = insert_component(&mut transaction, component, replace, now_ms)
-        .await
-        .map_err(store_error)?;
-    transaction.commit().await.map_err(commit_error)?;
-    Ok(put)
+/// What is decided by looking at rows that may not be there yet is decided by one host at a time.
+pub(super) async fn alone(connection: &mut Connection) -> Result<(), sqlx::Error> {
+    sql!("select only_row from installation {lock}")
+        .all(connection)
+        .await?;
+    Ok(())
 }
 
-async fn insert_component(
-    connection: &mut SqliteConnection,
-    component: NewComponent,
+pub(super) async fn put_component(
+    connection: &mut Connection,
+    component: &NewComponent,
     replace: bool,
     now_ms: i64,
 ) -> Result<PutComponent, sqlx::Error> {
-    let same = sqlx::query("select * from step_components where digest = ?")
+    alone(connection).await?;
+    let same = sql!("select * from step_components where digest = ?")
         .bind(&component.digest)
-        .fetch_optional(&mut *connection)
+        .optional(connection)
         .await?;
     if let Some(row) = same {
         return Ok(PutComponent::Same(record::component(&row)?));
     }
-    let namesake = sqlx::query(
-        "select * from step_components where name = ? and version = ? order by uploaded_ms desc, digest desc limit 1",
+    let namesake = sql!(
+        "select * from step_components where name = ? and version = ? order by uploaded_ms desc, digest desc limit 1"
     )
     .bind(&component.name)
     .bind(&component.version)
-    .fetch_optional(&mut *connection)
+    .optional(connection)
     .await?;
     if let Some(row) = namesake
         && !replace
@@ -54,23 +48,33 @@ async fn insert_component(
         return Ok(PutComponent::VersionExists(record::component(&row)?));
     }
     let row = ComponentRow {
-        digest: component.digest,
-        name: component.name,
-        version: component.version,
-        manifest: component.manifest,
+        digest: component.digest.clone(),
+        name: component.name.clone(),
+        version: component.version.clone(),
+        manifest: component.manifest.clone(),
         size_bytes: component.bytes.len() as u64,
         built_in: component.built_in,
         status: component.status,
         status_by: component.uploaded_by.clone(),
         status_ms: now_ms,
-        granted: component.granted,
-        uploaded_by: component.uploaded_by,
+        granted: component.granted.clone(),
+        uploaded_by: component.uploaded_by.clone(),
         uploaded_ms: now_ms,
     };
-    sqlx::query(
+    insert_component(connection, &row).await?;
+    sql!("insert into step_component_blobs (digest, bytes) values (?, ?)")
+        .bind(&row.digest)
+        .bind(&*component.bytes)
+        .run(connection)
+        .await?;
+    Ok(PutComponent::Added(row))
+}
+
+async fn insert_component(connection: &mut Connection, row: &ComponentRow) -> Result<(), sqlx::Error> {
+    sql!(
         "insert into step_components (
             digest, name, version, manifest, size_bytes, built_in, uploaded_by, uploaded_ms, status, granted
-         ) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+         ) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
     )
     .bind(&row.digest)
     .bind(&row.name)
@@ -82,23 +86,18 @@ async fn insert_component(
     .bind(row.uploaded_ms)
     .bind(row.status.as_str())
     .bind(row.granted.as_ref().map(Json::as_str))
-    .execute(&mut *connection)
+    .run(connection)
     .await?;
-    sqlx::query("insert into step_component_blobs (digest, bytes) values (?, ?)")
-        .bind(&row.digest)
-        .bind(&*component.bytes)
-        .execute(&mut *connection)
-        .await?;
-    Ok(PutComponent::Added(row))
+    Ok(())
 }
 
 pub(super) async fn component(
-    readers: &SqlitePool,
+    connection: &mut Connection,
     digest: &str,
 ) -> Result<Option<ComponentRow>, StoreError> {
-    let row = sqlx::query("select * from step_components where digest = ?")
+    let row = sql!("select * from step_components where digest = ?")
         .bind(digest)
-        .fetch_optional(readers)
+        .optional(connection)
         .await
         .map_err(store_error)?;
     row.map(|row| record::component(&row).map_err(|error| corrupt(digest, &error)))
@@ -106,21 +105,24 @@ pub(super) async fn component(
 }
 
 pub(super) async fn component_bytes(
-    readers: &SqlitePool,
+    connection: &mut Connection,
     digest: &str,
 ) -> Result<Option<Arc<[u8]>>, StoreError> {
-    let bytes: Option<Vec<u8>> =
-        sqlx::query_scalar("select bytes from step_component_blobs where digest = ?")
-            .bind(digest)
-            .fetch_optional(readers)
-            .await
-            .map_err(store_error)?;
+    let row = sql!("select bytes from step_component_blobs where digest = ?")
+        .bind(digest)
+        .optional(connection)
+        .await
+        .map_err(store_error)?;
+    let bytes: Option<&[u8]> = match &row {
+        Some(row) => Some(row.try_get(0).map_err(store_error)?),
+        None => None,
+    };
     Ok(bytes.map(Arc::from))
 }
 
-pub(super) async fn components(readers: &SqlitePool) -> Result<Vec<ComponentRow>, StoreError> {
-    let rows = sqlx::query("select * from step_components order by name, uploaded_ms desc, digest desc")
-        .fetch_all(readers)
+pub(super) async fn components(connection: &mut Connection) -> Result<Vec<ComponentRow>, StoreError> {
+    let rows = sql!("select * from step_components order by name, uploaded_ms desc, digest desc")
+        .all(connection)
         .await
         .map_err(store_error)?;
     rows.iter()
@@ -128,9 +130,9 @@ pub(super) async fn components(readers: &SqlitePool) -> Result<Vec<ComponentRow>
         .collect()
 }
 
-pub(super) async fn channels(readers: &SqlitePool) -> Result<Vec<ChannelRow>, StoreError> {
-    let rows = sqlx::query("select * from step_channels order by step, channel")
-        .fetch_all(readers)
+pub(super) async fn channels(connection: &mut Connection) -> Result<Vec<ChannelRow>, StoreError> {
+    let rows = sql!("select * from step_channels order by step, channel")
+        .all(connection)
         .await
         .map_err(store_error)?;
     rows.iter()
@@ -139,49 +141,48 @@ pub(super) async fn channels(readers: &SqlitePool) -> Result<Vec<ChannelRow>, St
 }
 
 pub(super) async fn set_channel(
-    writer: &mut SqliteConnection,
-    channel: ChannelRow,
-) -> Result<(), StoreError> {
-    sqlx::query(
+    connection: &mut Connection,
+    channel: &ChannelRow,
+) -> Result<(), sqlx::Error> {
+    sql!(
         "insert into step_channels (step, channel, digest, built_in, moved_by, moved_ms) values (?, ?, ?, ?, ?, ?)
          on conflict (step, channel) do update set
             digest = excluded.digest, built_in = excluded.built_in, moved_by = excluded.moved_by,
-            moved_ms = excluded.moved_ms",
+            moved_ms = excluded.moved_ms"
     )
-    .bind(channel.step)
-    .bind(channel.channel)
-    .bind(channel.digest)
+    .bind(&channel.step)
+    .bind(&channel.channel)
+    .bind(&channel.digest)
     .bind(channel.built_in)
-    .bind(channel.moved_by)
+    .bind(&channel.moved_by)
     .bind(channel.moved_ms)
-    .execute(writer)
-    .await
-    .map_err(commit_error)?;
+    .run(connection)
+    .await?;
     Ok(())
 }
 
 const NEWEST_DEFINITION: &str = "select * from saga_definitions where name = ? order by version desc limit 1";
 
 pub(super) async fn definition(
-    readers: &SqlitePool,
+    connection: &mut Connection,
     name: &str,
 ) -> Result<Option<DefinitionRow>, StoreError> {
-    let row = sqlx::query(NEWEST_DEFINITION)
+    let row = sql!(NEWEST_DEFINITION)
         .bind(name)
-        .fetch_optional(readers)
+        .optional(connection)
         .await
         .map_err(store_error)?;
     row.map(|row| record::definition(&row).map_err(|error| corrupt(name, &error)))
         .transpose()
 }
 
-pub(super) async fn definitions(readers: &SqlitePool) -> Result<Vec<DefinitionRow>, StoreError> {
-    let rows = sqlx::query(
+pub(super) async fn definitions(connection: &mut Connection) -> Result<Vec<DefinitionRow>, StoreError> {
+    let rows = sql!(
         "select * from saga_definitions as one
          where version = (select max(version) from saga_definitions as other where other.name = one.name)
          order by name",
     )
-    .fetch_all(readers)
+    .all(connection)
     .await
     .map_err(store_error)?;
     rows.iter()
@@ -190,32 +191,17 @@ pub(super) async fn definitions(readers: &SqlitePool) -> Result<Vec<DefinitionRo
 }
 
 pub(super) async fn put_definition(
-    writer: &mut SqliteConnection,
-    name: &str,
-    body: &Json,
-    built_in: bool,
-    created_by: &str,
-    now_ms: i64,
-) -> Result<DefinitionRow, StoreError> {
-    let mut transaction = writer.begin_with("begin immediate").await.map_err(store_error)?;
-    let row = insert_definition(&mut transaction, name, body, built_in, created_by, now_ms)
-        .await
-        .map_err(store_error)?;
-    transaction.commit().await.map_err(commit_error)?;
-    Ok(row)
-}
-
-async fn insert_definition(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     name: &str,
     body: &Json,
     built_in: bool,
     created_by: &str,
     now_ms: i64,
 ) -> Result<DefinitionRow, sqlx::Error> {
-    let newest = sqlx::query(NEWEST_DEFINITION)
+    alone(connection).await?;
+    let newest = sql!(NEWEST_DEFINITION)
         .bind(name)
-        .fetch_optional(&mut *connection)
+        .optional(connection)
         .await?
         .map(|row| record::definition(&row))
         .transpose()?;
@@ -224,8 +210,8 @@ async fn insert_definition(
         Some(row) => row.version + 1,
         None => 1,
     };
-    sqlx::query(
-        "insert into saga_definitions (name, version, body, built_in, created_by, created_ms) values (?, ?, ?, ?, ?, ?)",
+    sql!(
+        "insert into saga_definitions (name, version, body, built_in, created_by, created_ms) values (?, ?, ?, ?, ?, ?)"
     )
     .bind(name)
     .bind(version)
@@ -233,7 +219,7 @@ async fn insert_definition(
     .bind(built_in)
     .bind(created_by)
     .bind(now_ms)
-    .execute(connection)
+    .run(connection)
     .await?;
     Ok(DefinitionRow {
         name: name.to_owned(),

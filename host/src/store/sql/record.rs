@@ -3,8 +3,8 @@
 use std::{fmt::Display, str::FromStr};
 
 use serde::de::DeserializeOwned;
-use sqlx::{Row as _, sqlite::SqliteRow};
 
+use super::value::Row;
 use crate::{
     saga::{
         CloudResource, DefinitionRef, Intent, JournalRecord, Json, Phase, RecordState, RecordedResponse,
@@ -31,7 +31,7 @@ fn nonsense(column: &'static str, reason: impl Display) -> sqlx::Error {
     }))
 }
 
-fn parsed<T>(row: &SqliteRow, column: &'static str) -> Result<T, sqlx::Error>
+fn parsed<T>(row: &Row, column: &'static str) -> Result<T, sqlx::Error>
 where
     T: FromStr<Err: Display>,
 {
@@ -40,7 +40,7 @@ where
 }
 
 fn named<T>(
-    row: &SqliteRow,
+    row: &Row,
     column: &'static str,
     parse: impl FnOnce(&str) -> Option<T>,
 ) -> Result<T, sqlx::Error> {
@@ -48,38 +48,38 @@ fn named<T>(
     parse(text).ok_or_else(|| nonsense(column, format!("unknown value {text:?}")))
 }
 
-fn number<T: TryFrom<i64>>(row: &SqliteRow, column: &'static str) -> Result<T, sqlx::Error> {
+pub(super) fn number<T: TryFrom<i64>>(row: &Row, column: &'static str) -> Result<T, sqlx::Error> {
     let number: i64 = row.try_get(column)?;
     T::try_from(number).map_err(|_| nonsense(column, format!("{number} is out of range")))
 }
 
-fn optional_number<T: TryFrom<i64>>(row: &SqliteRow, column: &'static str) -> Result<Option<T>, sqlx::Error> {
-    let Some(number) = row.try_get::<Option<i64>, _>(column)? else {
+fn optional_number<T: TryFrom<i64>>(row: &Row, column: &'static str) -> Result<Option<T>, sqlx::Error> {
+    let Some(number) = row.try_get::<Option<i64>>(column)? else {
         return Ok(None);
     };
     let converted = T::try_from(number).map_err(|_| nonsense(column, format!("{number} is out of range")))?;
     Ok(Some(converted))
 }
 
-fn json(row: &SqliteRow, column: &'static str) -> Result<Json, sqlx::Error> {
-    Ok(Json::trusted(row.try_get::<String, _>(column)?))
+fn json(row: &Row, column: &'static str) -> Result<Json, sqlx::Error> {
+    Ok(Json::trusted(row.try_get::<String>(column)?))
 }
 
-fn optional_json(row: &SqliteRow, column: &'static str) -> Result<Option<Json>, sqlx::Error> {
-    Ok(row.try_get::<Option<String>, _>(column)?.map(Json::trusted))
+fn optional_json(row: &Row, column: &'static str) -> Result<Option<Json>, sqlx::Error> {
+    Ok(row.try_get::<Option<String>>(column)?.map(Json::trusted))
 }
 
-fn structured<T: DeserializeOwned>(row: &SqliteRow, column: &'static str) -> Result<T, sqlx::Error> {
+fn structured<T: DeserializeOwned>(row: &Row, column: &'static str) -> Result<T, sqlx::Error> {
     let text: &str = row.try_get(column)?;
     serde_json::from_str(text).map_err(|error| nonsense(column, error))
 }
 
-pub(super) fn phase(row: &SqliteRow) -> Result<Phase, sqlx::Error> {
+pub(super) fn phase(row: &Row) -> Result<Phase, sqlx::Error> {
     named(row, "phase", Phase::parse)
 }
 
-pub(super) fn saga(row: &SqliteRow) -> Result<SagaRow, sqlx::Error> {
-    let definition = match row.try_get::<Option<String>, _>("definition_name")? {
+pub(super) fn saga(row: &Row) -> Result<SagaRow, sqlx::Error> {
+    let definition = match row.try_get::<Option<String>>("definition_name")? {
         Some(name) => Some(DefinitionRef {
             name,
             version: number(row, "definition_version")?,
@@ -109,7 +109,7 @@ pub(super) fn saga(row: &SqliteRow) -> Result<SagaRow, sqlx::Error> {
 }
 
 /// Without the step's name, which only the plan knows.
-pub(super) fn step(row: &SqliteRow) -> Result<StepRow, sqlx::Error> {
+pub(super) fn step(row: &Row) -> Result<StepRow, sqlx::Error> {
     Ok(StepRow {
         step: number(row, "step")?,
         name: String::new(),
@@ -127,8 +127,8 @@ pub(super) fn step(row: &SqliteRow) -> Result<StepRow, sqlx::Error> {
     })
 }
 
-pub(super) fn event(row: &SqliteRow) -> Result<EventRow, sqlx::Error> {
-    let phase = match row.try_get::<Option<&str>, _>("phase")? {
+pub(super) fn event(row: &Row) -> Result<EventRow, sqlx::Error> {
+    let phase = match row.try_get::<Option<&str>>("phase")? {
         Some(_) => Some(phase(row)?),
         None => None,
     };
@@ -144,7 +144,7 @@ pub(super) fn event(row: &SqliteRow) -> Result<EventRow, sqlx::Error> {
     })
 }
 
-pub(super) fn log(row: &SqliteRow) -> Result<LogRow, sqlx::Error> {
+pub(super) fn log(row: &Row) -> Result<LogRow, sqlx::Error> {
     Ok(LogRow {
         id: row.try_get("id")?,
         at_ms: row.try_get("at_ms")?,
@@ -156,7 +156,7 @@ pub(super) fn log(row: &SqliteRow) -> Result<LogRow, sqlx::Error> {
     })
 }
 
-pub(super) fn journal(row: &SqliteRow) -> Result<JournalRecord, sqlx::Error> {
+pub(super) fn journal(row: &Row) -> Result<JournalRecord, sqlx::Error> {
     let intent = Intent {
         id: parsed(row, "id")?,
         saga: parsed(row, "saga_id")?,
@@ -172,7 +172,7 @@ pub(super) fn journal(row: &SqliteRow) -> Result<JournalRecord, sqlx::Error> {
         at_ms: row.try_get("at_ms")?,
     };
     let at_ms = || row.try_get("ended_ms");
-    let state = match row.try_get::<&str, _>("state")? {
+    let state = match row.try_get::<&str>("state")? {
         "open" => RecordState::Open {
             ended_at_ms: row.try_get("ended_ms")?,
         },
@@ -191,7 +191,7 @@ pub(super) fn journal(row: &SqliteRow) -> Result<JournalRecord, sqlx::Error> {
     Ok(JournalRecord { intent, state })
 }
 
-fn response(row: &SqliteRow) -> Result<RecordedResponse, sqlx::Error> {
+fn response(row: &Row) -> Result<RecordedResponse, sqlx::Error> {
     Ok(RecordedResponse {
         status: number(row, "status")?,
         headers: structured(row, "headers")?,
@@ -199,7 +199,7 @@ fn response(row: &SqliteRow) -> Result<RecordedResponse, sqlx::Error> {
     })
 }
 
-pub(super) fn resource(row: &SqliteRow) -> Result<ResourceRow, sqlx::Error> {
+pub(super) fn resource(row: &Row) -> Result<ResourceRow, sqlx::Error> {
     Ok(ResourceRow {
         resource_id: row.try_get("resource_id")?,
         resource: CloudResource {
@@ -224,7 +224,7 @@ pub(super) fn resource(row: &SqliteRow) -> Result<ResourceRow, sqlx::Error> {
     })
 }
 
-pub(super) fn provisioned(row: &SqliteRow) -> Result<ProvisionedRow, sqlx::Error> {
+pub(super) fn provisioned(row: &Row) -> Result<ProvisionedRow, sqlx::Error> {
     Ok(ProvisionedRow {
         resource_id: row.try_get("resource_id")?,
         spec_version: number(row, "spec_version")?,
@@ -236,12 +236,12 @@ pub(super) fn provisioned(row: &SqliteRow) -> Result<ProvisionedRow, sqlx::Error
     })
 }
 
-pub(super) fn finding(row: &SqliteRow) -> Result<FindingRow, sqlx::Error> {
-    let saga = match row.try_get::<Option<&str>, _>("saga_id")? {
+pub(super) fn finding(row: &Row) -> Result<FindingRow, sqlx::Error> {
+    let saga = match row.try_get::<Option<&str>>("saga_id")? {
         Some(_) => Some(parsed(row, "saga_id")?),
         None => None,
     };
-    let resource = match row.try_get::<Option<String>, _>("provider")? {
+    let resource = match row.try_get::<Option<String>>("provider")? {
         Some(provider) => Some(ResourceKey {
             provider,
             account: row.try_get("account")?,
@@ -263,7 +263,7 @@ pub(super) fn finding(row: &SqliteRow) -> Result<FindingRow, sqlx::Error> {
     })
 }
 
-pub(super) fn component(row: &SqliteRow) -> Result<ComponentRow, sqlx::Error> {
+pub(super) fn component(row: &Row) -> Result<ComponentRow, sqlx::Error> {
     let uploaded_by: String = row.try_get("uploaded_by")?;
     let uploaded_ms = row.try_get("uploaded_ms")?;
     let status_by: Option<String> = row.try_get("status_by")?;
@@ -284,7 +284,7 @@ pub(super) fn component(row: &SqliteRow) -> Result<ComponentRow, sqlx::Error> {
     })
 }
 
-pub(super) fn channel(row: &SqliteRow) -> Result<ChannelRow, sqlx::Error> {
+pub(super) fn channel(row: &Row) -> Result<ChannelRow, sqlx::Error> {
     Ok(ChannelRow {
         step: row.try_get("step")?,
         channel: row.try_get("channel")?,
@@ -295,7 +295,7 @@ pub(super) fn channel(row: &SqliteRow) -> Result<ChannelRow, sqlx::Error> {
     })
 }
 
-pub(super) fn definition(row: &SqliteRow) -> Result<DefinitionRow, sqlx::Error> {
+pub(super) fn definition(row: &Row) -> Result<DefinitionRow, sqlx::Error> {
     Ok(DefinitionRow {
         name: row.try_get("name")?,
         version: number(row, "version")?,

@@ -3,59 +3,96 @@
 use std::collections::BTreeSet;
 
 use serde::Serialize;
-use sqlx::SqliteConnection;
 
 use super::{
     batch::Batch,
-    error::commit_error,
+    connection::{Connection, Query, sql},
     record::{finding, provisioned, resource},
     round::json,
+    statement::Statement,
 };
 use crate::{
     saga::{InventoryWrite, SagaId},
     store::{
-        FindingRow, NewFinding, ProvisionedRow, ResourceRow, StoreError,
+        FindingRow, NewFinding, ProvisionedRow, ResourceRow,
         inventory::{Inventory, Maker, finding_id, finding_of, resources_of},
     },
 };
 
-const RESOURCES: &str = "
-    insert into cloud_resources (
-        resource_id, provider, account, kind, provider_id, name, region, status, public_ip, tags, raw, saga_id, step,
-        first_seen_ms, last_seen_ms, deleted_ms
-    )
-    select
-        v ->> 'resource_id', v ->> 'provider', v ->> 'account', v ->> 'kind', v ->> 'provider_id', v ->> 'name',
-        v ->> 'region', v ->> 'status', v ->> 'public_ip', v ->> 'tags', v ->> 'raw', v ->> 'saga_id', v ->> 'step',
-        v ->> 'first_seen_ms', v ->> 'last_seen_ms', v ->> 'deleted_ms'
-    from (select value as v from jsonb_each(?))
-    where true
-    on conflict (resource_id) do update set
+/// Rows that were not there when they were looked for. Of two hosts that add the same one at the same time, the second meets a
+/// taken key, and looks again.
+macro_rules! added_resources {
+    () => {
+        "
+        insert into cloud_resources (
+            resource_id, provider, account, kind, provider_id, name, region, status, public_ip, tags, raw, saga_id, step,
+            first_seen_ms, last_seen_ms, deleted_ms
+        )
+        select
+            resource_id, provider, account, kind, provider_id, name, region, status, public_ip, tags, raw, saga_id, step,
+            first_seen_ms, last_seen_ms, deleted_ms
+        from {rows added:
+            resource_id text, provider text, account text, kind text, provider_id text, name text, region text,
+            status text, public_ip text, tags text, raw text, saga_id text, step text, first_seen_ms bigint,
+            last_seen_ms bigint, deleted_ms bigint}
+        where true"
+    };
+}
+
+macro_rules! added_provisioned {
+    () => {
+        "
+        insert into cloud_provisioned (resource_id, spec_version, spec, saga_id, step, recorded_ms, withdrawn_ms)
+        select resource_id, spec_version, spec, saga_id, step, recorded_ms, withdrawn_ms
+        from {rows added:
+            resource_id text, spec_version bigint, spec text, saga_id text, step text, recorded_ms bigint,
+            withdrawn_ms bigint}
+        where true"
+    };
+}
+
+static ADDED_RESOURCES: Statement = Statement::new(added_resources!());
+
+static RESOURCES: Statement = Statement::new(concat!(
+    added_resources!(),
+    " on conflict (resource_id) do update set
         name = excluded.name, region = excluded.region, status = excluded.status, public_ip = excluded.public_ip,
         tags = excluded.tags, raw = excluded.raw, last_seen_ms = excluded.last_seen_ms,
-        deleted_ms = excluded.deleted_ms";
+        deleted_ms = excluded.deleted_ms"
+));
 
-const PROVISIONED: &str = "
-    insert into cloud_provisioned (resource_id, spec_version, spec, saga_id, step, recorded_ms, withdrawn_ms)
-    select
-        v ->> 'resource_id', v ->> 'spec_version', v ->> 'spec', v ->> 'saga_id', v ->> 'step', v ->> 'recorded_ms',
-        v ->> 'withdrawn_ms'
-    from (select value as v from jsonb_each(?))
-    where true
-    on conflict (resource_id, spec_version) do update set
-        spec = excluded.spec, recorded_ms = excluded.recorded_ms, withdrawn_ms = excluded.withdrawn_ms";
+static ADDED_PROVISIONED: Statement = Statement::new(added_provisioned!());
 
-const FINDINGS: &str = "
+static PROVISIONED: Statement = Statement::new(concat!(
+    added_provisioned!(),
+    " on conflict (resource_id, spec_version) do update set
+        spec = excluded.spec, recorded_ms = excluded.recorded_ms, withdrawn_ms = excluded.withdrawn_ms"
+));
+
+static FINDINGS: Statement = Statement::new(
+    "
     insert into findings (
         id, code, saga_id, step, provider, account, kind, provider_id, message, advice, created_ms, resolved_ms
     )
-    select
-        v ->> 'id', v ->> 'code', v ->> 'saga_id', v ->> 'step', v ->> 'provider', v ->> 'account', v ->> 'kind',
-        v ->> 'provider_id', v ->> 'message', v ->> 'advice', v ->> 'created_ms', v ->> 'resolved_ms'
-    from (select value as v from jsonb_each(?))
+    select id, code, saga_id, step, provider, account, kind, provider_id, message, advice, created_ms, resolved_ms
+    from {rows added:
+        id text, code text, saga_id text, step text, provider text, account text, kind text, provider_id text,
+        message text, advice text, created_ms bigint, resolved_ms bigint}
     where true
     on conflict (id) do update set
-        message = excluded.message, advice = excluded.advice, resolved_ms = excluded.resolved_ms";
+        message = excluded.message, advice = excluded.advice, resolved_ms = excluded.resolved_ms",
+);
+
+static KNOWN_RESOURCES: Statement = Statement::new(
+    "select * from cloud_resources where resource_id in {elements: ?} order by resource_id {lock}",
+);
+
+static KNOWN_VERSIONS: Statement = Statement::new(
+    "select * from cloud_provisioned where resource_id in {elements: ?} order by resource_id, spec_version {lock}",
+);
+
+static KNOWN_FINDINGS: Statement =
+    Statement::new("select * from findings where id in {elements: ?} {lock by id}");
 
 /// The writes in their order, and the rows that they may touch.
 #[derive(Default)]
@@ -63,6 +100,24 @@ pub(super) struct Touched<'a> {
     writes: Vec<(Owner, Write<'a>)>,
     resources: BTreeSet<String>,
     findings: BTreeSet<String>,
+}
+
+/// The rows that were there before.
+struct Known {
+    resources: BTreeSet<String>,
+    versions: BTreeSet<(String, u32)>,
+}
+
+impl Known {
+    fn of(inventory: &Inventory) -> Known {
+        let versions = inventory.provisioned.values().flatten();
+        Known {
+            resources: inventory.resources.keys().cloned().collect(),
+            versions: versions
+                .map(|row| (row.resource_id.clone(), row.spec_version))
+                .collect(),
+        }
+    }
 }
 
 struct Owner {
@@ -99,17 +154,18 @@ impl<'a> Touched<'a> {
         self.writes.push((owner, write));
     }
 
-    /// Runs what is `pending`, and reads. Answers what is then to be written: at most three statements, whatever the number
+    /// Runs what is `pending`, and reads. Answers what is then to be written: at most five statements, whatever the number
     /// of rows.
     pub(super) async fn write(
         self,
-        connection: &mut SqliteConnection,
+        connection: &mut Connection,
         pending: Batch,
     ) -> Result<Batch, sqlx::Error> {
         if self.writes.is_empty() {
             return Ok(pending);
         }
         let mut inventory = self.read(connection, pending).await?;
+        let known = Known::of(&inventory);
         for (owner, write) in &self.writes {
             let maker = Maker {
                 saga: owner.saga,
@@ -122,36 +178,31 @@ impl<'a> Touched<'a> {
             }
         }
         let mut batch = Batch::default();
-        let resources: Vec<_> = inventory.resources.values().map(ResourceCells::new).collect();
-        batch.add_for(RESOURCES, &resources);
+        let resources = inventory.resources.values();
+        let (there, added): (Vec<_>, Vec<_>) = resources
+            .map(ResourceCells::new)
+            .partition(|row| known.resources.contains(row.resource_id));
+        batch.add_for(&ADDED_RESOURCES, &added);
+        batch.add_for(&RESOURCES, &there);
         let provisioned = inventory.provisioned.values().flatten();
-        let provisioned: Vec<_> = provisioned.map(ProvisionedCells::new).collect();
-        batch.add_for(PROVISIONED, &provisioned);
+        let (there, added): (Vec<_>, Vec<_>) = provisioned.map(ProvisionedCells::new).partition(|row| {
+            known
+                .versions
+                .contains(&(row.resource_id.to_owned(), row.spec_version))
+        });
+        batch.add_for(&ADDED_PROVISIONED, &added);
+        batch.add_for(&PROVISIONED, &there);
         let findings: Vec<_> = inventory.findings.values().map(FindingCells::new).collect();
-        batch.add_for(FINDINGS, &findings);
+        batch.add_for(&FINDINGS, &findings);
         Ok(batch)
     }
 
-    async fn read(
-        &self,
-        connection: &mut SqliteConnection,
-        mut batch: Batch,
-    ) -> Result<Inventory, sqlx::Error> {
+    async fn read(&self, connection: &mut Connection, mut batch: Batch) -> Result<Inventory, sqlx::Error> {
         let ids: Vec<&String> = self.resources.iter().collect();
-        let of_resources = batch.add_for(
-            "select * from cloud_resources where resource_id in (select value from json_each(?))",
-            &ids,
-        );
-        let of_versions = batch.add_for(
-            "select * from cloud_provisioned where resource_id in (select value from json_each(?))
-             order by resource_id, spec_version",
-            &ids,
-        );
+        let of_resources = batch.add_for(&KNOWN_RESOURCES, &ids);
+        let of_versions = batch.add_for(&KNOWN_VERSIONS, &ids);
         let ids: Vec<&String> = self.findings.iter().collect();
-        let of_findings = batch.add_for(
-            "select * from findings where id in (select value from json_each(?))",
-            &ids,
-        );
+        let of_findings = batch.add_for(&KNOWN_FINDINGS, &ids);
         let answers = batch.run(connection).await?;
         let mut inventory = Inventory::default();
         for row in answers.of(of_resources) {
@@ -171,29 +222,22 @@ impl<'a> Touched<'a> {
     }
 }
 
-pub(super) async fn put_finding(
-    connection: &mut SqliteConnection,
-    row: &FindingRow,
-) -> Result<(), StoreError> {
-    sqlx::query(FINDINGS)
-        .bind(json(&[FindingCells::new(row)]))
-        .execute(connection)
-        .await
-        .map_err(commit_error)?;
+pub(super) async fn put_finding(connection: &mut Connection, row: &FindingRow) -> Result<(), sqlx::Error> {
+    let rows = json(&[FindingCells::new(row)]);
+    Query::of(&FINDINGS).bind(rows).run(connection).await?;
     Ok(())
 }
 
 pub(super) async fn resolve_finding(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     id: &str,
     at_ms: i64,
-) -> Result<(), StoreError> {
-    sqlx::query("update findings set resolved_ms = ? where id = ? and resolved_ms is null")
+) -> Result<(), sqlx::Error> {
+    sql!("update findings set resolved_ms = ? where id = ? and resolved_ms is null")
         .bind(at_ms)
         .bind(id)
-        .execute(connection)
-        .await
-        .map_err(commit_error)?;
+        .run(connection)
+        .await?;
     Ok(())
 }
 

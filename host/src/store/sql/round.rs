@@ -5,16 +5,16 @@ use std::{
     sync::Arc,
 };
 
-use sqlx::{Row as _, SqliteConnection};
-
 use super::{
     batch::Batch,
+    connection::Connection,
     inventory::Touched,
     plans::Plans,
     row::{
         AdvancedRow, AnsweredRow, ContextRow, EventRow, FreedRow, IntentRow, PlanRow, ResolvedRow, Rows,
         RunRow, StepCells,
     },
+    statement::Statement,
     watches::{self, WatchCells},
     write::write_rows,
 };
@@ -36,7 +36,9 @@ struct Head {
     plan_digest: String,
 }
 
-/// What the changes of a round rely on. The write lock is held: nothing of it changes before the commit.
+/// What the changes of a round rely on. What is read of a saga, an intent or a watch is locked:
+/// nothing of it changes before the commit. An idempotency key can't be locked before it is there: another host may take it
+/// meanwhile, which shows as a taken key when the saga is written.
 struct Ground {
     heads: HashMap<String, Head>,
     /// Idempotency key to the saga that has it and the hash of its request.
@@ -49,21 +51,31 @@ struct Ground {
     plans: HashMap<String, Arc<Plan>>,
 }
 
-/// Runs what is `pending` and decides. Answers what became of each change, and what is then to be run.
+/// What a round has come to.
+pub(super) struct Round<'a> {
+    /// One per change.
+    pub answers: Vec<Applied>,
+    /// To be run before anything else.
+    pub rest: Batch,
+    /// To be written at the end of the transaction.
+    pub events: Vec<EventRow<'a>>,
+}
+
+/// Runs what is `pending` and decides.
 ///
 /// No two of the changes may share a saga, an intent, a resource or an idempotency key.
-pub(super) async fn apply_round(
-    connection: &mut SqliteConnection,
+pub(super) async fn apply_round<'a>(
+    connection: &mut Connection,
     plans: &Plans,
-    changes: &[&Change],
+    changes: &[&'a Change],
     pending: Batch,
-) -> Result<(Vec<Applied>, Batch), sqlx::Error> {
+) -> Result<Round<'a>, sqlx::Error> {
     let ground = read_ground(connection, plans, changes, pending).await?;
     let mut rows = Rows::default();
     let mut touched = Touched::default();
     let answers = changes
         .iter()
-        .map(|change| match change {
+        .map(|change| match *change {
             Change::Accept(accept) => take_accept(&ground, plans, accept, &mut rows),
             Change::Advance(advance) => take_advance(&ground, advance, &mut rows, &mut touched),
             Change::Checkpoint(checkpoint) => take_checkpoint(&ground, checkpoint, &mut rows, &mut touched),
@@ -76,11 +88,27 @@ pub(super) async fn apply_round(
     let mut rest = Batch::default();
     write_rows(&mut rest, &rows);
     let rest = touched.write(connection, rest).await?;
-    Ok((answers, rest))
+    Ok(Round {
+        answers,
+        rest,
+        events: rows.events,
+    })
 }
 
+static HEADS: Statement = Statement::new(
+    "select id, owner, fence, revision, turning is not null, plan_digest from saga_runs
+     where id in {elements: ?} {lock by id}",
+);
+
+static TAKEN: Statement = Statement::new(
+    "select idempotency_key, id, request_hash from saga_runs where idempotency_key in {elements: ?}",
+);
+
+static OPEN: Statement =
+    Statement::new("select id, state = 'open' from http_journal where id in {elements: ?} {lock by id}");
+
 async fn read_ground(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     plans: &Plans,
     changes: &[&Change],
     pending: Batch,
@@ -115,7 +143,7 @@ async fn read_ground(
             continue;
         }
         // A plan that can't be read is this saga's trouble alone: its checkpoint is answered `Failed` for the want of it.
-        if let Ok(Some(plan)) = plans.peek(&mut *connection, &head.plan_digest).await {
+        if let Ok(Some(plan)) = plans.peek(connection, &head.plan_digest).await {
             ground.plans.insert(head.plan_digest.clone(), plan);
         }
     }
@@ -123,28 +151,17 @@ async fn read_ground(
 }
 
 async fn read_rows(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     mut batch: Batch,
     sagas: &[SagaId],
     keys: &[&str],
     intents: &[uuid::Uuid],
     watched: &[SagaId],
 ) -> Result<Ground, sqlx::Error> {
-    let heads = batch.add_for(
-        "select id, owner, fence, revision, turning is not null, plan_digest from saga_runs
-         where id in (select value from json_each(?))",
-        sagas,
-    );
-    let taken = batch.add_for(
-        "select idempotency_key, id, request_hash from saga_runs
-         where idempotency_key in (select value from json_each(?))",
-        keys,
-    );
-    let open = batch.add_for(
-        "select id, state = 'open' from http_journal where id in (select value from json_each(?))",
-        intents,
-    );
-    let looks = batch.add_for(watches::LOOKS, watched);
+    let heads = batch.add_for(&HEADS, sagas);
+    let taken = batch.add_for(&TAKEN, keys);
+    let open = batch.add_for(&OPEN, intents);
+    let looks = batch.add_for(&watches::LOOKS, watched);
     let answers = batch.run(connection).await?;
     let mut ground = Ground {
         heads: HashMap::new(),

@@ -5,9 +5,10 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use sqlx::SqliteExecutor;
-
-use super::error::store_error;
+use super::{
+    connection::{Connection, sql},
+    error::store_error,
+};
 use crate::{saga::Plan, store::StoreError};
 
 /// Plans kept before all are forgotten: a start with parameters of its own has a plan of its own.
@@ -39,10 +40,10 @@ impl Plans {
     /// From memory or from the database. Only outside of a transaction that writes: what is read is kept.
     pub(super) async fn read(
         &self,
-        executor: impl SqliteExecutor<'_>,
+        connection: &mut Connection,
         digest: &str,
     ) -> Result<Option<Arc<Plan>>, StoreError> {
-        let plan = self.peek(executor, digest).await?;
+        let plan = self.peek(connection, digest).await?;
         if let Some(plan) = &plan {
             self.keep(digest, Arc::clone(plan));
         }
@@ -52,21 +53,22 @@ impl Plans {
     /// From memory or from the database; what is read is not kept.
     pub(super) async fn peek(
         &self,
-        executor: impl SqliteExecutor<'_>,
+        connection: &mut Connection,
         digest: &str,
     ) -> Result<Option<Arc<Plan>>, StoreError> {
         if let Some(plan) = self.kept(digest) {
             return Ok(Some(plan));
         }
-        let body: Option<String> = sqlx::query_scalar("select body from saga_plans where digest = ?")
+        let row = sql!("select body from saga_plans where digest = ?")
             .bind(digest)
-            .fetch_optional(executor)
+            .optional(connection)
             .await
             .map_err(store_error)?;
-        let Some(body) = body else {
+        let Some(row) = row else {
             return Ok(None);
         };
-        let plan = serde_json::from_str(&body).map_err(|error| StoreError::Corrupt {
+        let body: &str = row.try_get(0).map_err(store_error)?;
+        let plan = serde_json::from_str(body).map_err(|error| StoreError::Corrupt {
             what: format!("plan {digest}"),
             reason: error.to_string(),
         })?;

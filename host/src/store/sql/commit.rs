@@ -7,138 +7,112 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use sqlx::SqliteConnection;
-
 use super::{
-    batch::{Batch, Stopped},
-    error::{commit_error, is_about_data, store_error},
+    batch::{Batch, Ended},
+    connection::Connection,
+    error::{Meaning, is_about_data, meaning},
     plans::Plans,
     round::apply_round,
+    write::EVENTS,
 };
 use crate::{
     saga::Writes,
-    store::{Applied, Change, StoreError, check, inventory},
+    store::{Applied, Change, check, inventory},
 };
 
-/// Takes the write lock at once: a transaction that becomes a writer later may fail for it.
-const BEGIN: &str = "begin immediate";
-
-/// What kept a transaction from its end.
-enum Unfinished {
-    Before(sqlx::Error),
-    /// Whether it is on the disk depends on the error.
-    InCommit(sqlx::Error),
-}
-
-impl From<sqlx::Error> for Unfinished {
-    fn from(error: sqlx::Error) -> Unfinished {
-        Unfinished::Before(error)
-    }
-}
-
-impl From<Unfinished> for StoreError {
-    fn from(unfinished: Unfinished) -> StoreError {
-        match unfinished {
-            Unfinished::Before(error) => store_error(error),
-            Unfinished::InCommit(error) => commit_error(error),
-        }
-    }
-}
-
+/// One transaction, with its commit. The answers count if that happened.
 pub(super) async fn commit(
-    writer: &mut SqliteConnection,
+    writer: &mut Connection,
     plans: &Plans,
     changes: &[Change],
-) -> Result<Vec<Applied>, StoreError> {
+) -> Result<(Vec<Applied>, Ended), sqlx::Error> {
     let mut applied: Vec<Option<Applied>> = changes.iter().map(check::refused).collect();
     let sound: Vec<usize> = (0..changes.len())
         .filter(|index| applied[*index].is_none())
         .collect();
-    match apply_together(writer, plans, changes, &sound, &mut applied).await {
-        Ok(()) => {}
-        Err(Unfinished::Before(error)) if is_about_data(&error) => {
-            let rolled_back = Batch::of("rollback").run(writer).await;
-            rolled_back.map_err(|stopped| store_error(stopped.error))?;
-            apply_apart(writer, plans, changes, &sound, &mut applied).await?;
+    let ended = match apply_together(writer, plans, changes, &sound, &mut applied).await {
+        Err(error) if is_about_data(&error) => {
+            Batch::rollback().run(writer).await?;
+            apply_apart(writer, plans, changes, &sound, &mut applied).await?
         }
-        Err(unfinished) => return Err(unfinished.into()),
-    }
-    remember_plans(plans, changes, &applied);
-    Ok(applied
+        ended => ended?,
+    };
+    let applied = applied
         .into_iter()
         .map(|one| one.expect("every change was refused or is in a round"))
-        .collect())
+        .collect();
+    Ok((applied, ended))
 }
 
 async fn apply_together(
-    writer: &mut SqliteConnection,
+    writer: &mut Connection,
     plans: &Plans,
     changes: &[Change],
     sound: &[usize],
     applied: &mut [Option<Applied>],
-) -> Result<(), Unfinished> {
-    let mut pending = Batch::of(BEGIN);
-    for round in rounds(changes, sound) {
-        let members: Vec<&Change> = round.iter().map(|index| &changes[*index]).collect();
-        let (answers, rest) = apply_round(writer, plans, &members, pending).await?;
-        pending = rest;
-        for (index, answer) in round.into_iter().zip(answers) {
+) -> Result<Ended, sqlx::Error> {
+    let mut pending = Batch::begin();
+    let mut events = Vec::new();
+    for members in rounds(changes, sound) {
+        let of_round: Vec<&Change> = members.iter().map(|index| &changes[*index]).collect();
+        let round = apply_round(writer, plans, &of_round, pending).await?;
+        pending = round.rest;
+        events.extend(round.events);
+        for (index, answer) in members.into_iter().zip(round.answers) {
             applied[index] = Some(answer);
         }
     }
-    end(writer, pending).await
+    pending.add_for(&EVENTS, &events);
+    pending.commit(writer).await
 }
 
 async fn apply_apart(
-    writer: &mut SqliteConnection,
+    writer: &mut Connection,
     plans: &Plans,
     changes: &[Change],
     sound: &[usize],
     applied: &mut [Option<Applied>],
-) -> Result<(), Unfinished> {
-    let mut pending = Batch::of(BEGIN);
+) -> Result<Ended, sqlx::Error> {
+    Batch::begin().run(writer).await?;
     for &index in sound {
-        pending.add("savepoint one_change");
-        let answer = apply_one(writer, plans, &changes[index], pending).await;
-        pending = Batch::default();
+        let change = &changes[index];
+        let answer = match apply_one(writer, plans, change).await {
+            // Another host may have taken the key after it was looked for: now it shows.
+            Err(error) if meaning(&error) == Meaning::Duplicate => {
+                Batch::undo_one_change().run(writer).await?;
+                apply_one(writer, plans, change).await
+            }
+            answer => answer,
+        };
         applied[index] = match answer {
             Ok(answer) => answer,
             Err(error) if is_about_data(&error) => {
-                pending.add("rollback to one_change");
-                pending.add("release one_change");
+                Batch::undo_one_change().run(writer).await?;
                 Some(Applied::Failed(error.to_string()))
             }
-            Err(error) => return Err(error.into()),
+            Err(error) => return Err(error),
         };
     }
-    end(writer, pending).await
+    Batch::default().commit(writer).await
 }
 
 async fn apply_one(
-    writer: &mut SqliteConnection,
+    writer: &mut Connection,
     plans: &Plans,
     change: &Change,
-    pending: Batch,
 ) -> Result<Option<Applied>, sqlx::Error> {
-    let (mut answers, mut rest) = apply_round(writer, plans, &[change], pending).await?;
-    rest.add("release one_change");
+    let mut round = apply_round(writer, plans, &[change], Batch::one_change()).await?;
+    let mut rest = round.rest;
+    rest.add_for(&EVENTS, &round.events);
+    rest.add_release();
     rest.run(writer).await?;
-    Ok(answers.pop())
+    Ok(round.answers.pop())
 }
 
-/// Writes what is pending, and commits.
-async fn end(writer: &mut SqliteConnection, mut pending: Batch) -> Result<(), Unfinished> {
-    let commit = pending.add("commit");
-    match pending.run(writer).await {
-        Ok(_) => Ok(()),
-        Err(Stopped { statement, error }) if statement == commit => Err(Unfinished::InCommit(error)),
-        Err(Stopped { error, .. }) => Err(Unfinished::Before(error)),
-    }
-}
-
-fn remember_plans(plans: &Plans, changes: &[Change], applied: &[Option<Applied>]) {
+/// Only once they are durable.
+pub(super) fn remember_plans(plans: &Plans, changes: &[Change], applied: &[Applied]) {
     for (change, answer) in changes.iter().zip(applied) {
-        if let (Change::Accept(accept), Some(Applied::Done)) = (change, answer) {
+        if let (Change::Accept(accept), Applied::Done) = (change, answer) {
             plans.keep(&accept.plan_digest, Arc::clone(&accept.saga.plan));
         }
     }

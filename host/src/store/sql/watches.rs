@@ -1,30 +1,42 @@
 //! Watches: how they are written in a round, and read.
 
 use serde::Serialize;
-use sqlx::{Row as _, SqlitePool, sqlite::SqliteRow};
 
-use super::{error::store_error, round::json, views::corrupt};
+use super::{
+    connection::{Connection, sql},
+    error::store_error,
+    round::json,
+    statement::Statement,
+    value::Row,
+    views::corrupt,
+};
 use crate::{
     saga::SagaId,
     store::{StoreError, Watch},
 };
 
-pub(super) const WATCHED: &str = "
+pub(super) static WATCHED: Statement = Statement::new(
+    "
     insert into saga_watches (saga_id, began_ms, until_ms, next_look_ms, looks, intents)
-    select
-        v ->> 'saga_id', v ->> 'began_ms', v ->> 'until_ms', v ->> 'next_look_ms', v ->> 'looks', v ->> 'intents'
-    from (select value as v from json_each(?))
+    select saga_id, began_ms, until_ms, next_look_ms, looks, intents
+    from {rows added:
+        saga_id text, began_ms bigint, until_ms bigint, next_look_ms bigint, looks bigint, intents text}
     where true
     on conflict (saga_id) do update set
         began_ms = excluded.began_ms, until_ms = excluded.until_ms, next_look_ms = excluded.next_look_ms,
-        looks = excluded.looks, intents = excluded.intents";
+        looks = excluded.looks, intents = excluded.intents",
+);
 
-pub(super) const UNWATCHED: &str = "
-    delete from saga_watches where saga_id in (select value from json_each(?))";
+pub(super) static UNWATCHED: Statement = Statement::new(
+    "
+    delete from saga_watches where saga_id in {elements: ?}",
+);
 
 /// How often each of these watched sagas was looked at.
-pub(super) const LOOKS: &str =
-    "select saga_id, looks from saga_watches where saga_id in (select value from json_each(?))";
+pub(super) static LOOKS: Statement = Statement::new(
+    "
+    select saga_id as id, looks from saga_watches where saga_id in {elements: ?} {lock by id}",
+);
 
 #[derive(Serialize)]
 pub(super) struct WatchCells {
@@ -49,10 +61,10 @@ impl WatchCells {
     }
 }
 
-pub(super) async fn watch(readers: &SqlitePool, saga: SagaId) -> Result<Option<Watch>, StoreError> {
-    let row = sqlx::query("select * from saga_watches where saga_id = ?")
+pub(super) async fn watch(connection: &mut Connection, saga: SagaId) -> Result<Option<Watch>, StoreError> {
+    let row = sql!("select * from saga_watches where saga_id = ?")
         .bind(saga.to_string())
-        .fetch_optional(readers)
+        .optional(connection)
         .await
         .map_err(store_error)?;
     row.map(|row| record(&row).map_err(|error| corrupt("a watch", &error)))
@@ -61,19 +73,18 @@ pub(super) async fn watch(readers: &SqlitePool, saga: SagaId) -> Result<Option<W
 }
 
 pub(super) async fn due_watches(
-    readers: &SqlitePool,
+    connection: &mut Connection,
     until_ms: i64,
     limit: u32,
 ) -> Result<Vec<(SagaId, Watch)>, StoreError> {
-    let rows = sqlx::query(
-        "select * from saga_watches where next_look_ms <= ? order by next_look_ms, saga_id limit ?",
-    )
-    .bind(until_ms)
-    .bind(limit)
-    .fetch_all(readers)
-    .await
-    .map_err(store_error)?;
-    let read = |row: &SqliteRow| match record(row) {
+    let rows =
+        sql!("select * from saga_watches where next_look_ms <= ? order by next_look_ms, saga_id limit ?",)
+            .bind(until_ms)
+            .bind(limit)
+            .all(connection)
+            .await
+            .map_err(store_error)?;
+    let read = |row: &Row| match record(row) {
         Ok(watch) => Some(watch),
         Err(error) => {
             tracing::error!(%error, "a watch is not readable: its saga is not looked at, others are");
@@ -83,7 +94,7 @@ pub(super) async fn due_watches(
     Ok(rows.iter().filter_map(read).collect())
 }
 
-fn record(row: &SqliteRow) -> Result<(SagaId, Watch), sqlx::Error> {
+fn record(row: &Row) -> Result<(SagaId, Watch), sqlx::Error> {
     let nonsense = |reason: String| sqlx::Error::Decode(reason.into());
     let saga: &str = row.try_get("saga_id")?;
     let looks: i64 = row.try_get("looks")?;

@@ -1,19 +1,28 @@
 //! Opening the file: one host at a time, known settings, the newest schema.
 
 use std::{
-    fs::{File, TryLockError},
+    fs::{File as LockFile, TryLockError},
     path::{Path, PathBuf},
     time::Duration,
 };
 
 use sqlx::{
-    Connection as _, SqliteConnection, SqlitePool,
+    Connection as _, SqliteConnection,
     migrate::{MigrateError, Migrator},
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
-use uuid::Uuid;
 
-use super::{error::store_error, hosts::lose_all, writer::Writer};
+use super::{
+    SqlStore,
+    batch::{Batch, Ended},
+    clock::DatabaseClock,
+    connection::{Connection, Readers},
+    error::{commit_error, store_error},
+    hosts::lose_all,
+    installation,
+    plans::Plans,
+    writer::{Source, Writer},
+};
 use crate::store::StoreError;
 
 static MIGRATIONS: Migrator = sqlx::migrate!("../migrations/sqlite");
@@ -27,25 +36,39 @@ const CHECKPOINT_PAGES: &str = "4000";
 /// Rows that the driver hands over before it waits for their reader: all that one commit asks for.
 const WRITER_ROWS: usize = 1_024;
 
-/// The file, opened for this process alone.
-pub(super) struct Opened {
-    pub writer: Writer,
-    pub readers: SqlitePool,
-    pub installation: Uuid,
+/// The file, for this process alone.
+pub(super) struct File {
+    options: SqliteConnectOptions,
     /// Held for as long as the store lives; the system releases it however the process ends.
-    pub lock: File,
+    _lock: LockFile,
 }
 
-pub(super) async fn open(path: &Path, now_ms: i64) -> Result<Opened, StoreError> {
-    let lock = lock(path)?;
-    let options = writer_options(path);
-    let mut connection = SqliteConnection::connect_with(&options)
+impl File {
+    /// One more connection that writes.
+    pub(super) async fn open(&self) -> Result<Connection, StoreError> {
+        let mut connection = SqliteConnection::connect_with(&self.options)
+            .await
+            .map_err(store_error)?;
+        check_settings(&mut connection).await?;
+        Ok(connection.into())
+    }
+}
+
+pub(super) async fn open(path: &Path) -> Result<SqlStore, StoreError> {
+    let file = File {
+        _lock: lock(path)?,
+        options: writer_options(path),
+    };
+    let clock = DatabaseClock::start();
+    let now_ms = clock.now_ms();
+    let mut connection = SqliteConnection::connect_with(&file.options)
         .await
         .map_err(|error| cannot_open(path, &error))?;
     check_settings(&mut connection).await?;
     MIGRATIONS.run(&mut connection).await.map_err(migrate_error)?;
+    let mut connection = Connection::from(connection);
     let installation = installation(&mut connection, now_ms).await?;
-    lose_all(&mut connection, now_ms).await?;
+    alone(&mut connection, now_ms).await?;
     let readers = SqlitePoolOptions::new()
         .max_connections(READERS)
         // A file doesn't hang up, and asking costs as much as reading.
@@ -53,15 +76,28 @@ pub(super) async fn open(path: &Path, now_ms: i64) -> Result<Opened, StoreError>
         .connect_with(base_options(path).read_only(true))
         .await
         .map_err(store_error)?;
-    Ok(Opened {
-        writer: Writer::new(options, connection),
-        readers,
+    Ok(SqlStore {
+        clock,
         installation,
-        lock,
+        is_shared: false,
+        writer: Writer::new(Source::Sqlite(file), connection),
+        readers: Readers::Sqlite(readers),
+        plans: Plans::default(),
     })
 }
 
-fn lock(path: &Path) -> Result<File, StoreError> {
+/// No other host that the file knows lives any more.
+async fn alone(connection: &mut Connection, now_ms: i64) -> Result<(), StoreError> {
+    let begun = Batch::begin().run(connection).await;
+    begun.map_err(|stopped| store_error(stopped.error))?;
+    lose_all(connection, now_ms).await.map_err(store_error)?;
+    match Batch::default().commit(connection).await.map_err(store_error)? {
+        Ended::Durable => Ok(()),
+        Ended::InCommit(error) => Err(commit_error(error)),
+    }
+}
+
+fn lock(path: &Path) -> Result<LockFile, StoreError> {
     let mut lock_path = path.as_os_str().to_owned();
     lock_path.push(".lock");
     let lock_path = PathBuf::from(lock_path);
@@ -71,7 +107,7 @@ fn lock(path: &Path) -> Result<File, StoreError> {
             lock_path.display()
         ))
     };
-    let file = File::options()
+    let file = LockFile::options()
         .create(true)
         .truncate(false)
         .write(true)
@@ -106,7 +142,7 @@ fn writer_options(path: &Path) -> SqliteConnectOptions {
 
 /// A setting that was asked for is not always one that is in force: a file system without shared memory has no WAL, and
 /// the library may be built to ignore others. Without these, a commit that was answered may be gone after a power cut.
-pub(super) async fn check_settings(connection: &mut SqliteConnection) -> Result<(), StoreError> {
+async fn check_settings(connection: &mut SqliteConnection) -> Result<(), StoreError> {
     let (journal_mode, synchronous, foreign_keys): (String, i64, i64) = sqlx::query_as(
         "select journal_mode, synchronous, foreign_keys
          from pragma_journal_mode, pragma_synchronous, pragma_foreign_keys",
@@ -135,7 +171,7 @@ fn cannot_open(path: &Path, error: &sqlx::Error) -> StoreError {
     ))
 }
 
-fn migrate_error(error: MigrateError) -> StoreError {
+pub(super) fn migrate_error(error: MigrateError) -> StoreError {
     match error {
         MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => store_error(error),
         MigrateError::VersionMissing(version) | MigrateError::VersionTooNew(version, _) => {
@@ -146,26 +182,6 @@ fn migrate_error(error: MigrateError) -> StoreError {
         }
         other => StoreError::Refused(format!("the database's schema is not this program's: {other}")),
     }
-}
-
-async fn installation(writer: &mut SqliteConnection, now_ms: i64) -> Result<Uuid, StoreError> {
-    sqlx::query(
-        "insert into installation (only_row, id, epoch, made_ms) values (1, ?, ?, ?) on conflict do nothing",
-    )
-    .bind(Uuid::new_v4().to_string())
-    .bind(Uuid::new_v4().to_string())
-    .bind(now_ms)
-    .execute(&mut *writer)
-    .await
-    .map_err(store_error)?;
-    let id: String = sqlx::query_scalar("select id from installation")
-        .fetch_one(writer)
-        .await
-        .map_err(store_error)?;
-    id.parse().map_err(|error: uuid::Error| StoreError::Corrupt {
-        what: "the installation's id".to_owned(),
-        reason: error.to_string(),
-    })
 }
 
 #[cfg(test)]

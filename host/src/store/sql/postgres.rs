@@ -1,0 +1,305 @@
+//! A PostgreSQL server: connecting, its settings, its schema, and what became of a commit whose answer is lost.
+//!
+//! Each transaction writes a number of its own into the row that its writer has in `commit_marks`. When the connection
+//! breaks in a commit, that row says whether it happened: it is read with a lock, so that nobody else holds it any more.
+
+use std::{
+    str::FromStr as _,
+    sync::atomic::{AtomicI64, Ordering},
+    time::{Duration, Instant},
+};
+
+use sqlx::{
+    ConnectOptions as _, Executor as _, PgConnection,
+    migrate::Migrator,
+    postgres::{PgConnectOptions, PgPoolOptions},
+};
+use uuid::Uuid;
+
+use super::{
+    SqlStore,
+    clock::DatabaseClock,
+    connection::{Connection, Readers, in_time, sql},
+    error::store_error,
+    installation,
+    plans::Plans,
+    sqlite::migrate_error,
+    writer::{Fault, Source, Writer},
+};
+use crate::store::StoreError;
+
+static MIGRATIONS: Migrator = sqlx::migrate!("../migrations/postgres");
+
+const OLDEST_VERSION: i64 = 15;
+const READERS: u32 = 8;
+const READER_WITHIN: Duration = Duration::from_secs(10);
+/// How long a server that was not there may take until what became of a commit is known.
+const SETTLED_WITHIN: Duration = Duration::from_secs(60);
+const SETTLE_PAUSE: Duration = Duration::from_millis(200);
+/// Marks of writers that have been gone for so long are forgotten: a week.
+const FORGET_MARKS_MS: i64 = 7 * 86_400_000;
+/// A host that is stopped in the middle of a transaction must not keep the others waiting: the server ends it soon.
+const SETTINGS: &str = "
+    set statement_timeout = '30s';
+    set lock_timeout = '10s';
+    set idle_in_transaction_session_timeout = '5s'";
+
+pub(super) struct Server {
+    options: PgConnectOptions,
+    /// Names this writer in `commit_marks`, and its connections to the server.
+    writer: String,
+    last_number: AtomicI64,
+}
+
+/// Tells a transaction of a writer from all its others.
+#[derive(Debug, Clone)]
+pub(super) struct Mark {
+    pub writer: String,
+    pub number: i64,
+    /// Of the server's process that was sent the commit.
+    pid: i64,
+}
+
+pub(super) async fn open(url: &str) -> Result<SqlStore, StoreError> {
+    let options = PgConnectOptions::from_str(url)
+        .map_err(|error| StoreError::Refused(format!("the database's URL can't be read: {error}")))?;
+    let writer = format!("arcadia-{}", Uuid::new_v4());
+    let server = Server {
+        options: options.application_name(&writer),
+        writer,
+        last_number: AtomicI64::new(0),
+    };
+    server.migrate().await?;
+    let mut connection = server.open().await?;
+    let clock = DatabaseClock::of_server(&mut connection)
+        .await
+        .map_err(store_error)?;
+    let now_ms = clock.now_ms();
+    let installation = installation(&mut connection, now_ms).await?;
+    server.enter(&mut connection, now_ms).await.map_err(store_error)?;
+    let readers = PgPoolOptions::new()
+        .max_connections(READERS)
+        .acquire_timeout(READER_WITHIN)
+        .after_connect(|connection, _| {
+            Box::pin(async move { connection.execute(SETTINGS).await.map(|_| ()) })
+        })
+        .connect_lazy_with(server.options.clone());
+    Ok(SqlStore {
+        clock,
+        installation,
+        is_shared: true,
+        writer: Writer::new(Source::Postgres(server), connection),
+        readers: Readers::Postgres(readers),
+        plans: Plans::default(),
+    })
+}
+
+impl Server {
+    /// Brings the schema up to date: one host at a time, however many start together.
+    async fn migrate(&self) -> Result<(), StoreError> {
+        let mut connection = self
+            .options
+            .connect()
+            .await
+            .map_err(|error| self.cannot_open(&error))?;
+        check(&found(&mut connection).await.map_err(store_error)?)?;
+        MIGRATIONS.run(&mut connection).await.map_err(migrate_error)
+    }
+
+    fn cannot_open(&self, error: &sqlx::Error) -> StoreError {
+        StoreError::Refused(format!(
+            "the database {} on {}:{} can't be opened: {error}",
+            self.options.get_database().unwrap_or("of the user's name"),
+            self.options.get_host(),
+            self.options.get_port(),
+        ))
+    }
+
+    /// One more connection that writes.
+    pub(super) async fn open(&self) -> Result<Connection, StoreError> {
+        self.connect().await.map(Connection::from).map_err(store_error)
+    }
+
+    async fn connect(&self) -> Result<PgConnection, sqlx::Error> {
+        in_time(async {
+            let mut connection = self.options.connect().await?;
+            connection.execute(SETTINGS).await?;
+            Ok(connection)
+        })
+        .await
+    }
+
+    /// From now on this writer's row is there to be read with a lock.
+    async fn enter(&self, connection: &mut Connection, now_ms: i64) -> Result<(), sqlx::Error> {
+        sql!("delete from commit_marks where at_ms < ?")
+            .bind(now_ms - FORGET_MARKS_MS)
+            .run(connection)
+            .await?;
+        sql!("insert into commit_marks (writer, number, at_ms) values (?, 0, ?)")
+            .bind(&self.writer)
+            .bind(now_ms)
+            .run(connection)
+            .await?;
+        Ok(())
+    }
+
+    /// For the transaction that is begun next.
+    pub(super) async fn next_mark(&self, connection: &mut Connection) -> Result<Mark, Fault> {
+        let pid = match &connection.mark {
+            Some(mark) => mark.pid,
+            None => {
+                let row = sql!("select pg_backend_pid()::bigint").one(connection).await?;
+                row.try_get(0)?
+            }
+        };
+        Ok(Mark {
+            writer: self.writer.clone(),
+            number: self.last_number.fetch_add(1, Ordering::SeqCst) + 1,
+            pid,
+        })
+    }
+
+    /// Whether the transaction with this mark was committed. An error, [`StoreError::Durability`], when that can't be told in time.
+    pub(super) async fn happened(&self, mark: &Mark) -> Result<bool, StoreError> {
+        let began = Instant::now();
+        loop {
+            match self.marked(mark).await {
+                Ok(Some(number)) => return Ok(number == mark.number),
+                Ok(None) => {
+                    return Err(StoreError::Durability(
+                        "the answer to a commit is lost, and so is the row that tells whether it happened"
+                            .to_owned(),
+                    ));
+                }
+                Err(error) if began.elapsed() >= SETTLED_WITHIN => {
+                    return Err(StoreError::Durability(format!(
+                        "the answer to a commit is lost, and for {} s the database couldn't be asked whether it \
+                         happened: {error}",
+                        SETTLED_WITHIN.as_secs()
+                    )));
+                }
+                Err(error) => {
+                    tracing::debug!(%error, "the database can't be asked what became of a commit");
+                    tokio::time::sleep(SETTLE_PAUSE).await;
+                }
+            }
+        }
+    }
+
+    /// The number that this writer's row has once no process of the server is at it any more.
+    async fn marked(&self, mark: &Mark) -> Result<Option<i64>, sqlx::Error> {
+        let mut connection = Connection::from(self.connect().await?);
+        sql!("select pg_terminate_backend(pid) from pg_stat_activity where pid = ? and application_name = ?")
+            .bind(mark.pid)
+            .bind(&mark.writer)
+            .all(&mut connection)
+            .await?;
+        let row = sql!("select number from commit_marks where writer = ? for update")
+            .bind(&mark.writer)
+            .optional(&mut connection)
+            .await?;
+        row.map(|row| row.try_get(0)).transpose()
+    }
+}
+
+/// What a server says about itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Found {
+    version: i64,
+    fsync: String,
+    synchronous_commit: String,
+    read_only: bool,
+}
+
+async fn found(connection: &mut PgConnection) -> Result<Found, sqlx::Error> {
+    let (version, fsync, synchronous_commit, read_only) = sqlx::query_as(
+        "select current_setting('server_version_num')::bigint / 10000, coalesce(current_setting('fsync', true), 'on'),
+            coalesce(current_setting('synchronous_commit', true), 'on'), pg_is_in_recovery()",
+    )
+    .fetch_one(connection)
+    .await?;
+    Ok(Found {
+        version,
+        fsync,
+        synchronous_commit,
+        read_only,
+    })
+}
+
+/// Without these settings, a commit that was answered may be gone after a power cut.
+fn check(found: &Found) -> Result<(), StoreError> {
+    let refused = |text: String| Err(StoreError::Refused(text));
+    if found.version < OLDEST_VERSION {
+        return refused(format!(
+            "the database server is PostgreSQL {}, and only {OLDEST_VERSION} or later will do",
+            found.version
+        ));
+    }
+    if found.read_only {
+        return refused("the database server is a standby that takes no writes; name its primary".to_owned());
+    }
+    for (setting, value) in [
+        ("fsync", &found.fsync),
+        ("synchronous_commit", &found.synchronous_commit),
+    ] {
+        if value == "off" {
+            return refused(format!(
+                "the database works with {setting} = off, which loses what was committed; set it to on, for the server, \
+                 the database and the user"
+            ));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_that_is_too_old_or_loses_commits_is_refused_by_name() {
+        let good = Found {
+            version: 15,
+            fsync: "on".to_owned(),
+            synchronous_commit: "remote_apply".to_owned(),
+            read_only: false,
+        };
+        check(&good).unwrap();
+        let off = || "off".to_owned();
+        for (found, text) in [
+            (
+                Found {
+                    version: 14,
+                    ..good.clone()
+                },
+                "PostgreSQL 14",
+            ),
+            (
+                Found {
+                    fsync: off(),
+                    ..good.clone()
+                },
+                "fsync = off",
+            ),
+            (
+                Found {
+                    synchronous_commit: off(),
+                    ..good.clone()
+                },
+                "synchronous_commit = off",
+            ),
+            (
+                Found {
+                    read_only: true,
+                    ..good.clone()
+                },
+                "standby",
+            ),
+        ] {
+            match check(&found) {
+                Err(StoreError::Refused(reason)) => assert!(reason.contains(text), "{reason}"),
+                other => panic!("{found:?}: {other:?}"),
+            }
+        }
+    }
+}
