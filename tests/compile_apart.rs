@@ -49,6 +49,10 @@ async fn run_sagas(host: &Host) {
     }
 }
 
+fn words(words: &[&str]) -> Vec<String> {
+    words.iter().map(|word| (*word).to_owned()).collect()
+}
+
 #[tokio::test]
 async fn a_warm_start_compiles_nothing_and_damaged_code_is_compiled_again() {
     let simulator = simulator().await;
@@ -85,7 +89,7 @@ async fn a_warm_start_compiles_nothing_and_damaged_code_is_compiled_again() {
 #[tokio::test]
 async fn a_cache_that_is_not_wanted_is_not_made() {
     let simulator = simulator().await;
-    let mut host = Host::start_with(&simulator, &["--code-cache-mib", "0"]).await;
+    let mut host = Host::start_with(&simulator.api_url(), &words(&["--code-cache-mib", "0"]), None).await;
     host.restart().await;
     run_sagas_without_upload(&host).await;
     assert!(!host.data().join("cache").exists());
@@ -132,7 +136,7 @@ async fn uploads_that_take_too_much_to_compile_are_refused_by_name_and_neighbour
         (&["--compile-memory-mib", "256"], "memory"),
     ];
     for (arguments, detail) in limits {
-        let host = Host::start_with(&simulator, arguments).await;
+        let host = Host::start_with(&simulator.api_url(), &words(arguments), None).await;
         host.upload(NOOP).await;
         let kept = || fs::read_dir(host.data().join("cache/code")).unwrap().count();
         let before = (host.get("/v1/components").await, kept());
@@ -203,7 +207,7 @@ async fn an_upload_whose_compiler_was_killed_is_told_to_come_again_and_one_that_
 #[tokio::test(flavor = "multi_thread")]
 async fn a_saga_whose_compiler_was_killed_goes_on_and_its_step_has_lost_no_attempt() {
     let simulator = simulator().await;
-    let mut host = Host::start_with(&simulator, &["--code-cache-mib", "0"]).await;
+    let mut host = Host::start_with(&simulator.api_url(), &words(&["--code-cache-mib", "0"]), None).await;
     host.upload(&heavy(2_000)).await;
     host.restart().await;
     // A single attempt: one that was lost would be the end.

@@ -26,6 +26,7 @@ mod cloud_identity;
 mod cloud_once;
 mod cloud_secrets;
 mod cloud_wire;
+mod cluster;
 mod compile_apart;
 mod components_lock;
 mod crash;

@@ -8,7 +8,7 @@ use std::{
 
 use arcadia::{
     engine::{Repin, RepinProblem, Repinned, SagaFilter, Verb, VerbError, catalog::Misfit},
-    saga::{ComponentRef, IllegalEvent, Intent, Phase, SagaId, Status},
+    saga::{Answer, AnswerVerdict, ComponentRef, IllegalEvent, Intent, Phase, SagaId, Status},
     simulator::Point,
     store::{Applied, Change, RecordIntent},
 };
@@ -261,8 +261,17 @@ async fn a_run_with_a_request_on_its_way_keeps_its_component() {
         redacted_body: None,
         at_ms: store.now_ms(),
     };
+    let lost = Answer {
+        intent: intent.id,
+        verdict: AnswerVerdict::Lost,
+        at_ms: store.now_ms(),
+    };
     let record = Change::Intent(Box::new(RecordIntent { fence, intent }));
-    assert_eq!(store.commit(vec![record]).await.unwrap(), [Applied::Done]);
+    let lost = Change::Answer(Box::new(lost));
+    assert_eq!(
+        store.commit(vec![record, lost]).await.unwrap(),
+        [Applied::Done, Applied::Done]
+    );
     let open = repin(&stand, saga, to(&new)).await.unwrap();
     assert_eq!(
         (problems(&open), open.applied),

@@ -19,7 +19,9 @@ const RESTS_IN: Duration = Duration::from_secs(60);
 pub struct Host {
     data: tempfile::TempDir,
     services: PathBuf,
-    arguments: &'static [&'static str],
+    arguments: Vec<String>,
+    /// Another host's, when they share a database.
+    token: Option<String>,
     process: Option<Child>,
     url: String,
     http: reqwest::Client,
@@ -28,11 +30,11 @@ pub struct Host {
 impl Host {
     /// In a fresh data folder; its one service is the simulator.
     pub async fn start(simulator: &Simulator) -> Host {
-        Host::start_with(simulator, &[]).await
+        Host::start_with(&simulator.api_url(), &[], None).await
     }
 
-    /// With more arguments of `serve`.
-    pub async fn start_with(simulator: &Simulator, arguments: &'static [&'static str]) -> Host {
+    /// With another way to the simulator, and more arguments for `serve`.
+    pub async fn start_with(cloud: &str, arguments: &[String], token: Option<String>) -> Host {
         let data = tempfile::tempdir().unwrap();
         let services = data.path().join("services.toml");
         let credential = data.path().join("credential");
@@ -41,13 +43,14 @@ impl Host {
         let text = format!(
             "[services.digitalocean]\nbase_url = {:?}\ncredential_file = {credential:?}\nper_minute = 100000\nper_hour = 1000000\n\
              [[services.digitalocean.allow]]\nmethods = [\"GET\", \"POST\", \"DELETE\"]\npath_prefixes = [\"/v2\"]\n",
-            simulator.api_url()
+            cloud
         );
         std::fs::write(&services, text).unwrap();
         let mut host = Host {
             data,
             services,
-            arguments,
+            arguments: arguments.to_vec(),
+            token,
             process: None,
             url: String::new(),
             http: super::http::client(),
@@ -64,6 +67,33 @@ impl Host {
         }
     }
 
+    /// SIGTERM, SIGSTOP, SIGCONT.
+    pub fn signal(&self, signal: &str) {
+        let process = self.process.as_ref().expect("the host runs");
+        let sent = Command::new("kill")
+            .args(["-s", signal, &process.id().to_string()])
+            .status()
+            .unwrap();
+        assert!(sent.success());
+    }
+
+    /// The exit code of a host that ends by itself, or was asked to.
+    pub async fn ends_within(&mut self, limit: Duration) -> Option<i32> {
+        let mut process = self.process.take().expect("the host runs");
+        let deadline = Instant::now() + limit;
+        loop {
+            if let Some(status) = process.try_wait().unwrap() {
+                return status.code();
+            }
+            if Instant::now() > deadline {
+                process.kill().unwrap();
+                process.wait().unwrap();
+                panic!("the host does not end: {}", self.log());
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
     /// Starts on what the last one left.
     pub async fn restart(&mut self) {
         self.kill();
@@ -72,7 +102,7 @@ impl Host {
             .arg(self.data())
             .arg("--services")
             .arg(&self.services)
-            .args(self.arguments)
+            .args(&self.arguments)
             .env_remove("DIGITALOCEAN_TOKEN")
             .stdout(Stdio::piped())
             .stderr(Stdio::from(
@@ -118,7 +148,10 @@ impl Host {
         self.data.path().join("data")
     }
 
-    fn token(&self) -> String {
+    pub fn token(&self) -> String {
+        if let Some(token) = &self.token {
+            return token.clone();
+        }
         std::fs::read_to_string(self.data.path().join("data/token"))
             .unwrap()
             .trim()

@@ -138,6 +138,12 @@ impl DataFolder {
         Ok(key)
     }
 
+    /// The token opens nothing.
+    pub fn forget_token(&self) -> Result<(), CliError> {
+        let file = self.token_file();
+        fs::remove_file(&file).map_err(CliError::writing(&file))
+    }
+
     /// Says where this folder's host listens.
     pub fn announce(&self, url: &str) -> Result<(), CliError> {
         let file = self.path.join("url");

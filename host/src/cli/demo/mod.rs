@@ -22,10 +22,11 @@ use super::{
     exit::Exit,
     failure::CliError,
     output,
-    server::{Compiling, Logging, Node, NodeOptions, Prepared, digitalocean_at},
+    server::{Compiling, Database, Logging, Node, NodeOptions, Prepared, digitalocean_at},
     simulate::SIMULATED_TOKEN,
     stop::Stop,
 };
+use crate::engine::LeaseOptions;
 use cloud::DemoCloud;
 use story::Story;
 
@@ -91,7 +92,7 @@ impl Demo {
         let node = start_host(folder, &cloud).await?;
         let url = reqwest::Url::parse(&node.url)
             .map_err(|error| CliError::failed(format!("{}: {error}", node.url)))?;
-        let token = node.token.as_ref().map(|token| token.text.reveal());
+        let token = node.token.here().map(|token| token.text.reveal());
         let client = Client::new(url, token)?;
         let story = Story::new(client, cloud, json, faults);
         story.introduce(folder, &node.url)?;
@@ -111,6 +112,8 @@ async fn start_host(folder: &Path, cloud: &DemoCloud) -> Result<Node, CliError> 
     let prepared = Prepared::open(NodeOptions {
         listen: ([127, 0, 0, 1], 0).into(),
         data: folder.join("host"),
+        database: Database::File,
+        lease: LeaseOptions::default(),
         services: vec![digitalocean_at(&cloud.api_url(), SIMULATED_TOKEN)],
         allow_replace: false,
         compiling: Compiling::default(),

@@ -6,7 +6,7 @@ use clap::{Args, ValueEnum};
 use serde_json::json;
 
 use super::{
-    Compiling, Listening, Logging, NodeOptions,
+    Compiling, Database, Listening, Logging, NodeOptions,
     account::RealAccount,
     cloud, digitalocean_at,
     node::{Node, Prepared},
@@ -21,6 +21,7 @@ use crate::{
         stop::Stop,
     },
     cloud::ServiceConfig,
+    engine::LeaseOptions,
     simulator::{Options, Rules, Simulator, Token},
 };
 
@@ -83,6 +84,8 @@ impl Dev {
         let prepared = Prepared::open(NodeOptions {
             listen: self.listening.listen,
             data: self.data.unwrap_or_else(dev_folder),
+            database: Database::File,
+            lease: LeaseOptions::default(),
             services: vec![service.clone()],
             allow_replace: true,
             compiling: self.compiling,
@@ -126,7 +129,7 @@ fn simulator_options(pace: Pace) -> Options {
 fn tell_json(node: &Node, simulator: Option<&Simulator>) -> Result<(), CliError> {
     output::json_line(&json!({
         "url": node.url,
-        "token_file": node.token.as_ref().map(|token| &token.file),
+        "token_file": node.token.here().map(|token| &token.file),
         "simulator_api": simulator.map(Simulator::api_url),
         "simulator_control": simulator.map(Simulator::control_url),
     }))
@@ -136,10 +139,7 @@ fn tell(node: &Node, simulator: Option<&Simulator>, account: Option<RealAccount>
     let url = &node.url;
     let token_file = node.folder().token_file();
     let token_file = token_file.display();
-    let token = match &node.token {
-        Some(token) => token.to_string(),
-        None => "revoked; the commands below need another one".to_owned(),
-    };
+    let token = &node.token;
     let cloud = match (simulator, account) {
         (Some(simulator), _) => format!(
             "simulated DigitalOcean at {}, empty\n          what it holds: curl {}/state",

@@ -3,6 +3,7 @@
 mod account;
 mod cloud;
 mod compiling;
+mod database;
 mod dev;
 mod logging;
 mod node;
@@ -13,6 +14,7 @@ use std::net::SocketAddr;
 use clap::Args;
 
 pub use compiling::Compiling;
+pub use database::{Database, WhichDatabase};
 pub use dev::Dev;
 pub use logging::Logging;
 pub use node::{Node, NodeOptions, Prepared, failed};

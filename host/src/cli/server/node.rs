@@ -1,6 +1,7 @@
 //! One host in this process: data folder, store, steps, engine and HTTP API, started and ended in order.
 
 use std::{
+    fmt,
     net::SocketAddr,
     path::{Path, PathBuf},
     sync::Arc,
@@ -9,6 +10,7 @@ use std::{
 
 use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
 
+use super::Database;
 use crate::{
     api::{self, ApiState},
     cli::{
@@ -23,7 +25,7 @@ use crate::{
         tokens::{TokenText, Tokens},
     },
     step::Runtime,
-    store::{ADMIN, SqlStore},
+    store::ADMIN,
 };
 
 /// How long calls and requests in progress may go on when the host is asked to end.
@@ -32,6 +34,8 @@ const GRACE: Duration = Duration::from_secs(10);
 pub struct NodeOptions {
     pub listen: SocketAddr,
     pub data: PathBuf,
+    pub database: Database,
+    pub lease: LeaseOptions,
     pub services: Vec<ServiceConfig>,
     /// Whether an uploaded version may come again with other bytes.
     pub allow_replace: bool,
@@ -41,8 +45,9 @@ pub struct NodeOptions {
 /// What a host needs to run, opened but not at work yet: it has taken over no saga and answers no request.
 pub struct Prepared {
     folder: DataFolder,
-    token: Option<AdminToken>,
+    token: Admin,
     store: Arc<dyn Store>,
+    lease: LeaseOptions,
     listener: TcpListener,
     url: String,
     services: Services,
@@ -50,11 +55,39 @@ pub struct Prepared {
     compiling: Compiling,
 }
 
+/// The administrator's token, as far as this host knows it.
+#[derive(Debug, Clone)]
+pub enum Admin {
+    Here(AdminToken),
+    /// It was revoked, and others open the door.
+    Revoked,
+    /// Another host of the database made it, and has it in its data folder.
+    Elsewhere,
+}
+
+impl Admin {
+    pub fn here(&self) -> Option<&AdminToken> {
+        match self {
+            Admin::Here(token) => Some(token),
+            Admin::Revoked | Admin::Elsewhere => None,
+        }
+    }
+}
+
+impl fmt::Display for Admin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Admin::Here(token) => token.fmt(f),
+            Admin::Revoked => f.write_str("revoked; `arcadia token reset-admin` makes another"),
+            Admin::Elsewhere => f.write_str("with the host that made it, in its data folder"),
+        }
+    }
+}
+
 /// A host at work.
 pub struct Node {
     pub url: String,
-    /// None: it was revoked.
-    pub token: Option<AdminToken>,
+    pub token: Admin,
     folder: DataFolder,
     engine: Arc<Engine>,
     stop: oneshot::Sender<()>,
@@ -67,10 +100,8 @@ impl Prepared {
     /// Opens folder, database and port. A second host on the same folder is refused here.
     pub async fn open(options: NodeOptions) -> Result<Prepared, CliError> {
         let folder = DataFolder::open(&options.data)?;
-        let store = SqlStore::sqlite(&folder.database())
-            .await
-            .map_err(|error| failed("can't open the database", &error))?;
-        let token = agreed_token(&folder, &store).await?;
+        let store = options.database.open(&folder.database()).await?;
+        let token = agreed_token(&folder, store.as_ref()).await?;
         let services = Services::new(options.services)
             .map_err(|error| CliError::usage(error.to_string(), "check the services file"))?;
         let listener = TcpListener::bind(options.listen)
@@ -88,7 +119,8 @@ impl Prepared {
         Ok(Prepared {
             folder,
             token,
-            store: Arc::new(store),
+            store,
+            lease: options.lease,
             listener,
             url,
             services,
@@ -120,7 +152,7 @@ impl Prepared {
             catalog: Arc::new(catalog),
             watching: WatchOptions::default(),
             dice: Arc::new(rand::random),
-            lease: LeaseOptions::default(),
+            lease: self.lease,
         })
         .await
         .map_err(|error| failed("can't start the engine", &error))?;
@@ -173,15 +205,16 @@ impl Node {
 }
 
 /// The administrator's token, which folder and database must agree on. The first start makes it: the file first, so that a
-/// crash leaves a token that the next start takes. `None`: it was revoked, and others open the door.
-async fn agreed_token(folder: &DataFolder, store: &SqlStore) -> Result<Option<AdminToken>, CliError> {
+/// crash leaves a token that the next start takes. Of hosts that start together on a new database one makes it.
+async fn agreed_token(folder: &DataFolder, store: &dyn Store) -> Result<Admin, CliError> {
     let unreadable = |error| failed("can't read the tokens", &error);
     let rows = store.tokens().await.map_err(unreadable)?;
     let kept = rows.into_iter().find(|row| row.name == ADMIN);
     let file = folder.token_file();
     let (token, new) = match (folder.token()?, kept) {
-        (_, Some(row)) if row.revoked.is_some() => return Ok(None),
+        (_, Some(row)) if row.revoked.is_some() => return Ok(Admin::Revoked),
         (Some(token), Some(row)) if token.mark().hash == row.mark.hash => (token, false),
+        (None, Some(_)) if store.is_shared() => return Ok(Admin::Elsewhere),
         (there, Some(_)) => return Err(disagreement(&file, there.is_some())),
         (Some(token), None) => (token, false),
         (None, None) => {
@@ -191,9 +224,16 @@ async fn agreed_token(folder: &DataFolder, store: &SqlStore) -> Result<Option<Ad
         }
     };
     let written = store.admin_token(token.mark(), false).await;
-    written.map_err(|error| failed("can't write the token's hash", &error))?;
+    let row = written.map_err(|error| failed("can't write the token's hash", &error))?;
+    if row.mark.hash != token.mark().hash {
+        if !new {
+            return Err(disagreement(&file, true));
+        }
+        folder.forget_token()?;
+        return Ok(Admin::Elsewhere);
+    }
     let text = token;
-    Ok(Some(AdminToken { text, file, new }))
+    Ok(Admin::Here(AdminToken { text, file, new }))
 }
 
 fn disagreement(file: &Path, is_there: bool) -> CliError {

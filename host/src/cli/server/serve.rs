@@ -9,6 +9,7 @@ use super::{
     Compiling, Listening, Logging, NodeOptions,
     account::RealAccount,
     cloud::{CloudArgs, TOKEN_VARIABLE},
+    database::DatabaseArgs,
     node::Prepared,
 };
 use crate::{
@@ -27,17 +28,23 @@ were accepted earlier have to go on. Without a token, and without --cloud or --s
 The first start makes the data folder (mode 0700) and in it the administrator's token (`token`, mode 0600), which makes others: `arcadia token create`.
 SIGTERM or ctrl-c ends it in order; a saga survives any other end as well.
 
+Hosts that share a PostgreSQL database share its sagas: one that ends hands them over at once, one that dies or hangs loses them to
+the others when its lease runs out. A host that finds itself lost exits with 8, to be started again.
+
 Examples:
   arcadia serve
   DIGITALOCEAN_TOKEN=… arcadia serve --data /var/lib/arcadia --listen 127.0.0.1:7270
   arcadia serve --cloud http://127.0.0.1:7280
-  arcadia serve --services services.toml --log-format json")]
+  arcadia serve --services services.toml --log-format json
+  ARCADIA_DATABASE=postgres://arcadia:…@db/arcadia arcadia serve     # as many hosts as you like")]
 pub struct Serve {
     #[command(flatten)]
     listening: Listening,
     /// Where everything is kept [default: ~/.local/share/arcadia/serve]
     #[arg(long, env = "ARCADIA_DATA", value_name = "FOLDER")]
     data: Option<PathBuf>,
+    #[command(flatten)]
+    database: DatabaseArgs,
     #[command(flatten)]
     cloud: CloudArgs,
     #[command(flatten)]
@@ -53,6 +60,8 @@ impl Serve {
         let prepared = Prepared::open(NodeOptions {
             listen: self.listening.listen,
             data: self.data.unwrap_or_else(serve_folder),
+            lease: self.database.lease()?,
+            database: self.database.database(),
             services: services.clone(),
             allow_replace: false,
             compiling: self.compiling,
@@ -72,18 +81,14 @@ impl Serve {
         if json {
             output::json_line(&json!({
                 "url": node.url,
-                "token_file": node.token.as_ref().map(|token| &token.file),
-                "token_is_new": node.token.as_ref().is_some_and(|token| token.new),
+                "token_file": node.token.here().map(|token| &token.file),
+                "token_is_new": node.token.here().is_some_and(|token| token.new),
                 "account": account,
             }))?;
         } else {
-            let token = match &node.token {
-                Some(token) => token.to_string(),
-                None => "revoked; `arcadia token reset-admin` makes another".to_owned(),
-            };
             output::line(&format!(
-                "arcadia is ready at {}\n  administrator's token: {token}",
-                node.url
+                "arcadia is ready at {}\n  administrator's token: {}",
+                node.url, node.token
             ))?;
         }
         let exit = tokio::select! {

@@ -7,11 +7,14 @@ use serde_json::json;
 
 use crate::{
     cli::{
-        connection::serve_folder, data_folder::DataFolder, exit::Exit, failure::CliError, output,
-        server::failed,
+        connection::serve_folder,
+        data_folder::DataFolder,
+        exit::Exit,
+        failure::CliError,
+        output,
+        server::{Database, WhichDatabase, failed},
     },
-    engine::{Store as _, tokens::TokenText},
-    store::SqlStore,
+    engine::tokens::TokenText,
 };
 
 #[derive(Debug, Args)]
@@ -19,6 +22,8 @@ pub struct ResetAdmin {
     /// The data folder of the host [default: ~/.local/share/arcadia/serve]
     #[arg(long, env = "ARCADIA_DATA", value_name = "FOLDER")]
     data: Option<PathBuf>,
+    #[command(flatten)]
+    database: WhichDatabase,
 }
 
 impl ResetAdmin {
@@ -26,16 +31,15 @@ impl ResetAdmin {
     /// makes them agree.
     pub async fn run(self, json: bool) -> Result<Exit, CliError> {
         let path = self.data.unwrap_or_else(serve_folder);
-        if !path.join("arcadia.db").exists() {
+        let database = self.database.database();
+        if matches!(database, Database::File) && !path.join("arcadia.db").exists() {
             return Err(CliError::usage(
                 format!("there is no database in {}", path.display()),
                 "name the host's data folder with --data",
             ));
         }
         let folder = DataFolder::open(&path)?;
-        let store = SqlStore::sqlite(&folder.database())
-            .await
-            .map_err(|error| failed("can't open the database", &error))?;
+        let store = database.open(&folder.database()).await?;
         let token = TokenText::of(rand::random());
         folder.keep_token(&token)?;
         store
