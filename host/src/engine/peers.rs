@@ -97,9 +97,8 @@ impl Engine {
                     .await
                 {
                     Ok(beat) => {
-                        engine.lease.extend(asked);
                         told.clone_from(&calling);
-                        engine.beaten(beat).await;
+                        engine.beaten(beat, asked).await;
                     }
                     Err(error) => {
                         tracing::warn!(%error, "the heartbeat can't be written");
@@ -115,7 +114,8 @@ impl Engine {
         }
     }
 
-    async fn beaten(self: &Arc<Self>, beat: Beat) {
+    /// `asked`: when the heartbeat was sent.
+    async fn beaten(self: &Arc<Self>, beat: Beat, asked: Instant) {
         match beat {
             Beat::Lost => self.lease.lose("another host has found it run out"),
             Beat::Alive {
@@ -123,6 +123,7 @@ impl Engine {
                 hosts,
                 eldest,
             } => {
+                self.lease.extend(asked);
                 self.services.share_among(hosts);
                 self.eldest.store(eldest, Ordering::Release);
                 for saga in strangers {
