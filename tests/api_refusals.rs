@@ -65,7 +65,7 @@ async fn wrong(api: &Api, document: &Document, refusal: &Refusal) -> Option<Stri
 }
 
 /// Codes that only a host in trouble answers with, or that other tests provoke.
-const ELSEWHERE: [&str; 27] = [
+const ELSEWHERE: [&str; 28] = [
     "body-interrupted",
     "body-timeout",
     "compile-failed",
@@ -93,6 +93,7 @@ const ELSEWHERE: [&str; 27] = [
     "token-expired",
     "token-revoked",
     "too-many-tokens",
+    "unreadable",
 ];
 
 #[tokio::test]

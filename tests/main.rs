@@ -61,5 +61,6 @@ mod step_sandbox;
 mod step_upload;
 mod store;
 mod support;
+mod trouble;
 mod verbs;
 mod verbs_repin;

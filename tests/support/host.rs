@@ -1,9 +1,10 @@
 //! The real binary as a child process, on a real SQLite file, against a simulator: started, killed, started again.
 
 use std::{
+    ffi::OsString,
     io::{BufRead as _, BufReader},
     path::PathBuf,
-    process::{Child, Command, Stdio},
+    process::{Child, Command, ExitStatus, Stdio},
     time::{Duration, Instant},
 };
 
@@ -15,6 +16,8 @@ use serde_json::Value;
 const STARTS_IN: Duration = Duration::from_secs(60);
 /// How long a saga may take to come to rest.
 const RESTS_IN: Duration = Duration::from_secs(60);
+/// How long it may take until it has ended by itself.
+const ENDS_IN: Duration = Duration::from_secs(30);
 
 pub struct Host {
     data: tempfile::TempDir,
@@ -23,6 +26,7 @@ pub struct Host {
     /// Another host's, when they share a database.
     token: Option<String>,
     process: Option<Child>,
+    environment: Vec<(&'static str, OsString)>,
     url: String,
     http: reqwest::Client,
 }
@@ -35,6 +39,16 @@ impl Host {
 
     /// With another way to the simulator, and more arguments for `serve`.
     pub async fn start_with(cloud: &str, arguments: &[String], token: Option<String>) -> Host {
+        Host::start_in(cloud, arguments, token, Vec::new()).await
+    }
+
+    /// With these variables in its environment too.
+    pub async fn start_in(
+        cloud: &str,
+        arguments: &[String],
+        token: Option<String>,
+        environment: Vec<(&'static str, OsString)>,
+    ) -> Host {
         let data = tempfile::tempdir().unwrap();
         let services = data.path().join("services.toml");
         let credential = data.path().join("credential");
@@ -52,6 +66,7 @@ impl Host {
             arguments: arguments.to_vec(),
             token,
             process: None,
+            environment,
             url: String::new(),
             http: super::http::client(),
         };
@@ -79,11 +94,20 @@ impl Host {
 
     /// The exit code of a host that ends by itself, or was asked to.
     pub async fn ends_within(&mut self, limit: Duration) -> Option<i32> {
+        self.ended_within(limit).await.code()
+    }
+
+    /// How it ended, by itself.
+    pub async fn ended(&mut self) -> ExitStatus {
+        self.ended_within(ENDS_IN).await
+    }
+
+    async fn ended_within(&mut self, limit: Duration) -> ExitStatus {
         let mut process = self.process.take().expect("the host runs");
         let deadline = Instant::now() + limit;
         loop {
             if let Some(status) = process.try_wait().unwrap() {
-                return status.code();
+                return status;
             }
             if Instant::now() > deadline {
                 process.kill().unwrap();
@@ -94,29 +118,15 @@ impl Host {
         }
     }
 
+    /// SQLite's file.
+    pub fn database(&self) -> PathBuf {
+        self.data().join("arcadia.db")
+    }
+
     /// Starts on what the last one left.
     pub async fn restart(&mut self) {
-        self.kill();
-        let mut process = Command::new(env!("CARGO_BIN_EXE_arcadia"))
-            .args(["serve", "--listen", "127.0.0.1:0", "--data"])
-            .arg(self.data())
-            .arg("--services")
-            .arg(&self.services)
-            .args(&self.arguments)
-            .env_remove("DIGITALOCEAN_TOKEN")
-            .stdout(Stdio::piped())
-            .stderr(Stdio::from(
-                std::fs::File::options()
-                    .create(true)
-                    .append(true)
-                    .open(self.data.path().join("log"))
-                    .unwrap(),
-            ))
-            .spawn()
-            .unwrap();
-        let stdout = process.stdout.take().unwrap();
-        self.process = Some(process);
         let (told, tell) = tokio::sync::oneshot::channel();
+        let stdout = self.spawn();
         std::thread::spawn(move || {
             let mut lines = BufReader::new(stdout).lines().map_while(Result::ok);
             let url = lines.find_map(|line| {
@@ -132,6 +142,32 @@ impl Host {
             Ok(Ok(Some(url))) => url.trim_end_matches('/').to_owned(),
             _ => panic!("the host did not start: {}", self.log()),
         };
+    }
+
+    /// Starts it, whether it then comes up or not; what it prints.
+    pub fn spawn(&mut self) -> std::process::ChildStdout {
+        self.kill();
+        let mut process = Command::new(env!("CARGO_BIN_EXE_arcadia"))
+            .args(["serve", "--listen", "127.0.0.1:0", "--data"])
+            .arg(self.data())
+            .arg("--services")
+            .arg(&self.services)
+            .args(&self.arguments)
+            .env_remove("DIGITALOCEAN_TOKEN")
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
+            .stdout(Stdio::piped())
+            .stderr(Stdio::from(
+                std::fs::File::options()
+                    .create(true)
+                    .append(true)
+                    .open(self.data.path().join("log"))
+                    .unwrap(),
+            ))
+            .spawn()
+            .unwrap();
+        let stdout = process.stdout.take().unwrap();
+        self.process = Some(process);
+        stdout
     }
 
     pub fn log(&self) -> String {
@@ -160,6 +196,17 @@ impl Host {
 
     /// Status and body; `None` when the host went away meanwhile.
     pub async fn send(&self, method: Method, path: &str, body: Option<Value>) -> Option<(u16, Value)> {
+        let (status, _, body) = self.ask(method, path, body).await?;
+        Some((status, body))
+    }
+
+    /// As `send`, with what `Retry-After` says.
+    pub async fn ask(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<Value>,
+    ) -> Option<(u16, Option<String>, Value)> {
         let mut request = self
             .http
             .request(method, format!("{}{path}", self.url))
@@ -169,8 +216,11 @@ impl Host {
         }
         let answer = request.send().await.ok()?;
         let status = answer.status().as_u16();
+        let again = answer.headers().get("retry-after");
+        let again = again.map(|seconds| seconds.to_str().unwrap().to_owned());
         let text = answer.text().await.ok()?;
-        Some((status, serde_json::from_str(&text).unwrap_or(Value::String(text))))
+        let body = serde_json::from_str(&text).unwrap_or(Value::String(text));
+        Some((status, again, body))
     }
 
     pub async fn get(&self, path: &str) -> Value {

@@ -2,6 +2,7 @@
 
 pub mod around;
 pub mod counting;
+pub mod disk;
 pub mod host;
 pub mod http;
 pub mod openapi;

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     engine::{
-        ComponentStatus, StartError, StoreError, VerbError,
+        ComponentStatus, SagaRow, StartError, StoreError, VerbError,
         catalog::{ChannelError, CompileError, DefinitionError, DescribeError, NotApproved, UploadError},
     },
     saga::{IllegalEvent, SagaId},
@@ -25,7 +25,14 @@ impl From<StoreError> for Problem {
                 )
                 .retry_after(1)
             }
-            error @ (StoreError::Corrupt { .. } | StoreError::Durability(_) | StoreError::Refused(_)) => {
+            StoreError::Corrupt { what, reason } => {
+                tracing::error!(what, reason, "what is stored makes no sense");
+                let detail = format!(
+                    "{what} can't be read: nothing was changed; the host's log says why, and GET /v1/findings what to do"
+                );
+                Problem::new(Code::Unreadable, detail)
+            }
+            error @ (StoreError::Durability(_) | StoreError::Refused(_)) => {
                 tracing::error!(%error, "the database failed a request");
                 Problem::internal()
             }
@@ -193,6 +200,15 @@ fn no_definition(name: &str) -> String {
 
 pub(super) fn unknown_saga(saga: SagaId) -> Problem {
     Problem::new(Code::UnknownSaga, format!("there is no saga {saga}"))
+}
+
+/// The plan that the saga is pinned to is missing.
+pub(super) fn without_plan(row: &SagaRow) -> Problem {
+    let error = StoreError::Corrupt {
+        what: format!("saga {}", row.id),
+        reason: format!("there is no plan {}", row.plan_digest),
+    };
+    error.into()
 }
 
 /// The answer for a handler that panicked.

@@ -92,6 +92,7 @@ table! {
     NotOwner => 503, "not-owner", "the saga is changing hands";
     StoreUnavailable => 503, "store-unavailable", "the database can't be reached";
     NotReady => 503, "not-ready", "the host is not ready";
+    Unreadable => 500, "unreadable", "what is stored makes no sense";
     Internal => 500, "internal", "the host made a mistake";
 }
 

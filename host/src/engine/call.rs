@@ -252,6 +252,7 @@ impl Engine {
                 Err(AdvanceError::Store(error)) => {
                     tracing::warn!(%saga, %error, "what a step brought can't be stored yet");
                     drop(entry);
+                    self.tell_unreadable(saga, &error).await;
                     tokio::time::sleep(STORE_AGAIN).await;
                     continue;
                 }

@@ -16,6 +16,7 @@ use super::{
     findings, history, late,
     live::{Calling, Entry, Live},
     request::Asked,
+    unreadable::UNREADABLE,
 };
 use crate::{
     saga::{self, Command, Event, IllegalEvent, Intent, Moment, Phase, Saga, SagaId, StepIndex, Writes},
@@ -74,13 +75,19 @@ impl Engine {
         let mut entry = self.table.lock(saga).await;
         if entry.live.is_none() {
             match self.store.load(saga).await {
-                Ok(Some(loaded)) => entry.live = Some(Live::loaded(loaded)),
+                Ok(Some(loaded)) => {
+                    if loaded.open_findings.contains(UNREADABLE) {
+                        self.tell_readable(saga).await;
+                    }
+                    entry.live = Some(Live::loaded(loaded));
+                }
                 Ok(None) => {
                     self.table.give_up(saga, &mut entry);
                     return Err(OpenError::Unknown);
                 }
                 Err(error) => {
                     self.table.give_up(saga, &mut entry);
+                    self.tell_unreadable(saga, &error).await;
                     return Err(error.into());
                 }
             }
@@ -313,8 +320,10 @@ impl Engine {
         match self.open(saga).await {
             Ok(entry) => self.go_on(entry).await,
             Err(OpenError::Unknown) => {}
+            // Said when it was opened.
+            Err(OpenError::Store(StoreError::Corrupt { .. })) => {}
             Err(OpenError::Store(error)) => {
-                tracing::error!(%saga, %error, "the saga can't be loaded; it stands still, others go on");
+                tracing::warn!(%saga, %error, "the saga can't be loaded; it is taken up again by the next scan");
             }
         }
     }

@@ -9,6 +9,7 @@
 //! | `open-intent` | the saga ends, and a POST of a step's `run` may have made something that no inventory row of that step accounts for | | it is found and undone, or the watch is over |
 //! | `duplicate-resource`, `late-resource`, `unclaimed-resource` | what the watch found (`late`) | that one | |
 //! | `service-changed` | a service now reaches another account (`accounts`) | | a request of the saga passes, or it ends |
+//! | `saga-unreadable` | its rows make no sense (`unreadable`) | | it can be read again |
 //! | `service-paused` | of no saga: the host has paused a service that refuses its credential (`services`) | | the service is resumed |
 //! | whatever a step reports | a candidate that it must not touch (DESIGN §7) | the one it names | |
 //!

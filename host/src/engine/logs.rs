@@ -17,8 +17,7 @@ use tokio::{
     task::JoinHandle,
 };
 
-use super::writer::end_process;
-use crate::store::{NewLog, Store, StoreError};
+use crate::store::{NewLog, Store, StoreError, end_process};
 
 /// Lines that may wait for the store; more are dropped.
 const QUEUE: usize = 2_048;

@@ -15,6 +15,7 @@
 //! | `timers` | the near wakes; the far ones are rows |
 //! | `accounts` | which accounts a saga's requests went to |
 //! | `lease`, `peers` | whether this host may act; living beside other hosts on one database |
+//! | `health`, `unreadable` | whether the database can be written; sagas whose rows make no sense |
 //! | `live`, `calls`, `watch` | sagas in memory; calls in progress; who waits for a change |
 //! | `news`, `logs` | following what happens; what steps say |
 //! | `history`, `findings` | what goes into a saga's events; what it leaves for people |
@@ -38,6 +39,7 @@ mod calls;
 pub mod catalog;
 mod drive;
 mod findings;
+mod health;
 mod history;
 mod holds;
 mod journal;
@@ -54,6 +56,7 @@ mod services;
 mod start;
 mod timers;
 pub mod tokens;
+mod unreadable;
 mod verbs;
 mod watch;
 mod writer;
@@ -120,6 +123,8 @@ pub struct Engine {
     /// No host that lives is older.
     eldest: AtomicBool,
     writer: writer::Writer,
+    health: Arc<health::Health>,
+    unreadable: unreadable::Unreadable,
     timers: Arc<timers::Timers>,
     table: live::Table,
     calls: Arc<calls::Calls>,
@@ -142,7 +147,8 @@ impl Engine {
         } else {
             lease::Lease::for_ever()
         };
-        let (writer, writing) = writer::Writer::start(options.store.clone());
+        let health = Arc::<health::Health>::default();
+        let (writer, writing) = writer::Writer::start(options.store.clone(), health.clone());
         let (logs, saying) = logs::Logs::start(options.store.clone());
         let engine = Arc::new(Engine {
             host,
@@ -156,6 +162,8 @@ impl Engine {
             lease: Arc::new(lease),
             eldest: AtomicBool::new(true),
             writer,
+            health,
+            unreadable: unreadable::Unreadable::default(),
             timers: Arc::default(),
             table: live::Table::default(),
             calls: Arc::default(),
@@ -255,6 +263,8 @@ impl Engine {
             Err("the host has lost its lease on the database, and ends".to_owned())
         } else if self.draining.load(Ordering::Acquire) {
             Err("the host is shutting down".to_owned())
+        } else if !self.health.is_well() {
+            Err("the database can't be written; sagas wait, and go on by themselves once it can".to_owned())
         } else {
             Ok(())
         }

@@ -78,7 +78,7 @@ impl Engine {
         self.table.give_up(saga, &mut entry);
     }
 
-    /// For ever. Alone, an idle host writes nothing.
+    /// For ever. Alone, an idle host writes nothing, as long as its database can be written.
     pub(super) async fn beat(self: Arc<Self>) {
         let engine = Arc::downgrade(&self);
         let (shared, every) = (self.store.is_shared(), self.lease_options.heartbeat);
@@ -89,7 +89,7 @@ impl Engine {
             let mut calling = engine.calls.sagas();
             calling.sort();
             let mut wait = every;
-            if shared || calling != told || !calling.is_empty() {
+            if shared || !engine.health.is_well() || calling != told || !calling.is_empty() {
                 let asked = Instant::now();
                 match engine
                     .store
@@ -97,10 +97,12 @@ impl Engine {
                     .await
                 {
                     Ok(beat) => {
+                        engine.health.written();
                         told.clone_from(&calling);
                         engine.beaten(beat, asked).await;
                     }
                     Err(error) => {
+                        engine.health.not_written();
                         tracing::warn!(%error, "the heartbeat can't be written");
                         wait = wait.min(BEAT_AGAIN);
                     }

@@ -106,7 +106,15 @@ impl Engine {
     ) -> Result<RepinnedAll, StoreError> {
         let mut plans = Vec::new();
         for digest in self.store.open_plans().await? {
-            let plan = self.store.plan(&digest).await?;
+            let plan = match self.store.plan(&digest).await {
+                Ok(plan) => plan,
+                // Nobody can tell what its sagas are pinned to: they stand still.
+                Err(error @ StoreError::Corrupt { .. }) => {
+                    tracing::error!(%error, "the sagas of a plan that can't be read are left out");
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
             let is_pinned =
                 plan.is_some_and(|plan| plan.steps.iter().any(|step| step.component.digest == from_digest));
             if is_pinned {

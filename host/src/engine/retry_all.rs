@@ -77,7 +77,14 @@ impl Engine {
         code: Option<&str>,
         asked: Option<Asked>,
     ) -> Result<Option<Retried>, StoreError> {
-        let stuck = self.stuck_steps(row.id).await?;
+        let stuck = match self.stuck_steps(row.id).await {
+            Ok(stuck) => stuck,
+            Err(error @ StoreError::Corrupt { .. }) => {
+                self.tell_unreadable(row.id, &error).await;
+                return Ok(None);
+            }
+            Err(error) => return Err(error),
+        };
         let matches = code.is_none_or(|code| stuck.iter().any(|(_, failure)| failure.code == code));
         if !matches {
             return Ok(None);

@@ -11,7 +11,8 @@ use tokio::{
     task::JoinHandle,
 };
 
-use crate::store::{Applied, Change, Store, StoreError};
+use super::health::Health;
+use crate::store::{Applied, Change, Store, StoreError, end_process};
 
 /// Most changes of one transaction.
 pub const BATCH: usize = 256;
@@ -35,10 +36,10 @@ pub struct QueueFull;
 
 impl Writer {
     /// The task ends when the last `Writer` is dropped and the queue is empty.
-    pub fn start(store: Arc<dyn Store>) -> (Writer, JoinHandle<()>) {
+    pub fn start(store: Arc<dyn Store>, health: Arc<Health>) -> (Writer, JoinHandle<()>) {
         let (queue, incoming) = mpsc::channel(QUEUE);
         let commits = watch::Sender::new(0);
-        let writing = tokio::spawn(write(store, incoming, commits.clone()));
+        let writing = tokio::spawn(write(store, health, incoming, commits.clone()));
         (Writer { queue, commits }, writing)
     }
 
@@ -77,7 +78,12 @@ fn gone() -> StoreError {
     StoreError::Unavailable("the host is shutting down".into())
 }
 
-async fn write(store: Arc<dyn Store>, mut incoming: mpsc::Receiver<Pending>, commits: watch::Sender<u64>) {
+async fn write(
+    store: Arc<dyn Store>,
+    health: Arc<Health>,
+    mut incoming: mpsc::Receiver<Pending>,
+    commits: watch::Sender<u64>,
+) {
     let mut batch = Vec::with_capacity(BATCH);
     while incoming.recv_many(&mut batch, BATCH).await > 0 {
         let (changes, answers): (Vec<_>, Vec<_>) = batch
@@ -86,6 +92,7 @@ async fn write(store: Arc<dyn Store>, mut incoming: mpsc::Receiver<Pending>, com
             .unzip();
         match store.commit(changes).await {
             Ok(applied) => {
+                health.written();
                 commits.send_modify(|count| *count += 1);
                 for (answer, applied) in answers.into_iter().zip(applied) {
                     // A caller that has gone away needs no answer; its change is durable all the same.
@@ -94,6 +101,7 @@ async fn write(store: Arc<dyn Store>, mut incoming: mpsc::Receiver<Pending>, com
             }
             Err(StoreError::Durability(reason)) => end_process(&reason),
             Err(error) => {
+                health.not_written();
                 tracing::error!(%error, changes = answers.len(), "a commit failed; its changes are not applied");
                 let reason = error.to_string();
                 for answer in answers {
@@ -102,13 +110,4 @@ async fn write(store: Arc<dyn Store>, mut incoming: mpsc::Receiver<Pending>, com
             }
         }
     }
-}
-
-/// After a failed fsync nobody knows what the disk holds: memory must not go on from a state that may not exist.
-pub(super) fn end_process(reason: &str) -> ! {
-    tracing::error!(
-        reason,
-        "a commit could not be made durable: the process ends, start it again once the disk is well"
-    );
-    std::process::abort()
 }

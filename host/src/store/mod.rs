@@ -20,13 +20,15 @@
 //! 10. An `Advance` with a watch writes it with the saga's new state. A `Looked` changes nothing unless the saga is watched and
 //!     was looked at as often as the look says (`Fenced`): of two looks at the same time, one counts.
 //!
-//! A failed fsync is [`StoreError::Durability`]: nobody knows what the disk holds, and the process must end.
+//! A failed fsync is [`StoreError::Durability`]: nobody knows what the disk holds, and the process must end. [`SqlStore`] ends it
+//! itself, whatever was written: nobody is answered.
 
 mod approval;
 mod catalog;
 mod change;
 mod check;
 mod clock;
+mod durability;
 mod holds;
 mod hosts;
 mod inventory;
@@ -47,6 +49,7 @@ pub use change::{
     Accept, Advance, Applied, Change, Checkpoint, Fence, HostId, Idempotency, NewEvent, NewFinding,
     RecordIntent, SagaFindings,
 };
+pub(crate) use durability::end_process;
 pub use holds::{HoldRow, HoldTarget};
 pub use hosts::{Beat, HostRow, Takeover};
 pub use memory::MemoryStore;
@@ -68,7 +71,7 @@ pub enum StoreError {
     /// One row makes no sense: its saga stops, others go on.
     #[error("{what} is not readable: {reason}")]
     Corrupt { what: String, reason: String },
-    /// The disk may or may not hold what was written.
+    /// The database may or may not hold what was written.
     #[error("the database could not make a commit durable: {0}")]
     Durability(String),
     /// The database is not ours to use (settings, schema version, second owner); says what to do.
@@ -178,7 +181,8 @@ pub trait Store: Send + Sync + 'static {
         limit: u32,
     ) -> Result<Vec<SagaId>, StoreError>;
 
-    /// Newest first.
+    /// Newest first. A row that makes no sense is left out, here and in every listing over sagas, so that it hides no other: a page
+    /// with fewer than were asked for is the last one all the same.
     async fn sagas(&self, filter: &SagaFilter, page: Page) -> Result<Vec<SagaRow>, StoreError>;
 
     /// One row per step and phase that has begun, in plan order, `run` before `compensate`.

@@ -7,7 +7,7 @@ use crate::{
         ApiState,
         cursor::PageParams,
         dto::{ContextEntry, Event, Page, SagaStep},
-        mapped::unknown_saga,
+        mapped::{unknown_saga, without_plan},
         path::SagaInPath,
         problem::Problem,
         query::Query,
@@ -40,10 +40,7 @@ pub(super) async fn list_steps(
     query.finish()?;
     let row = row_of(&state, saga).await?;
     let plan = state.store().plan(&row.plan_digest).await?;
-    let plan = plan.ok_or_else(|| {
-        tracing::error!(%saga, plan = row.plan_digest, "the plan of a saga is missing");
-        Problem::internal()
-    })?;
+    let plan = plan.ok_or_else(|| without_plan(&row))?;
     let steps = view::saga_steps(&plan, state.store().steps(saga).await?);
     let page = window.slice(steps, |step| step.name.clone(), |step| step)?;
     Ok(Json(page))

@@ -12,8 +12,15 @@ use tokio::sync::OwnedSemaphorePermit;
 use super::{BREATH, answer, message};
 use crate::{
     api::{
-        ApiState, dto::SagaChange, headers::LastEventId, mapped::unknown_saga, path::SagaInPath,
-        problem::Problem, query::NoQuery, sagas::watched_until_ms, view,
+        ApiState,
+        dto::SagaChange,
+        headers::LastEventId,
+        mapped::{unknown_saga, without_plan},
+        path::SagaInPath,
+        problem::Problem,
+        query::NoQuery,
+        sagas::watched_until_ms,
+        view,
     },
     engine::{NEWS, SagaNews, StoreError},
     saga::{Plan, SagaId},
@@ -68,10 +75,8 @@ pub(super) async fn stream_saga(
     // Before the row: what happens in between is told by the stream.
     let newest = store.newest_event().await?;
     let row = store.saga(saga).await?.ok_or_else(|| unknown_saga(saga))?;
-    let plan = store.plan(&row.plan_digest).await?.ok_or_else(|| {
-        tracing::error!(%saga, plan = row.plan_digest, "the plan of a saga is missing");
-        Problem::internal()
-    })?;
+    let plan = store.plan(&row.plan_digest).await?;
+    let plan = plan.ok_or_else(|| without_plan(&row))?;
     let last = last.filter(|last| *last <= newest);
     if let Some(last) = last
         && row.status.is_final()

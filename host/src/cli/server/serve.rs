@@ -26,7 +26,8 @@ were accepted earlier have to go on. Without a token, and without --cloud or --s
 `digitalocean` is denied.
 
 The first start makes the data folder (mode 0700) and in it the administrator's token (`token`, mode 0600), which makes others: `arcadia token create`.
-SIGTERM or ctrl-c ends it in order; a saga survives any other end as well.
+SIGTERM or ctrl-c ends it in order; a saga survives any other end as well. Once its disk has failed to keep a write (a failed
+fsync) it ends itself with SIGABRT: start it again when the disk is well.
 
 Hosts that share a PostgreSQL database share its sagas: one that ends hands them over at once, one that dies or hangs loses them to
 the others when its lease runs out. A host that finds itself lost exits with 8, to be started again.

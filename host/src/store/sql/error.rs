@@ -48,9 +48,27 @@ pub(super) fn store_error(error: sqlx::Error) -> StoreError {
     }
 }
 
-/// A commit of SQLite that met an input or output error may be on the disk or not, whichever call of the system failed.
+/// A commit of SQLite that met an input or output error may be on the disk or not.
+///
+/// Not in doubt is one whose frames could not be written to the log, as on a disk that is full ([`SQLITE_FULL`]) or became
+/// read-only, or could not be entered into the log's index, as on a full one:
+///
+/// - A commit writes its frames behind the end of the log, the last of them with the mark of a commit, syncs the log, and then
+///   enters them into the index, whose header, written last, moves the end. All that fails before leaves the end where it was:
+///   nobody reads the frames, the transaction is rolled back, and the next commit writes over them.
+/// - What the next one leaves standing of longer frames never counts: each checksum continues that of the frame before it, and
+///   the one before it now has the mark of another commit.
+/// - Only when the index is made anew, from the log itself, may the frames count, and then all of them: if the error came after
+///   the last one. That happens when nobody has the file open any more, so after the death of the process, and [`super::sqlite`] keeps
+///   it open meanwhile. Its changes were answered with [`StoreError::Unavailable`], which says no more than that.
+/// - Nothing that comes after the header of the index fails a commit: a checkpoint that follows it tells nobody of its errors. What
+///   it could not copy into the file, or not sync there, stays in the log and is copied again.
+///
+/// A sync that failed is another matter: the system may have thrown away what it could not write, also of earlier commits, and
+/// says so only once.
 pub(super) fn commit_error(error: sqlx::Error) -> StoreError {
     match error.as_database_error().and_then(extended_code) {
+        Some(SQLITE_IOERR_WRITE | SQLITE_IOERR_SHMSIZE) => store_error(error),
         Some(code) if code & 0xff == SQLITE_IOERR => StoreError::Durability(error.to_string()),
         _ => store_error(error),
     }
@@ -60,15 +78,38 @@ pub(super) fn is_about_data(error: &sqlx::Error) -> bool {
     matches!(meaning(error), Meaning::Data | Meaning::Duplicate)
 }
 
+/// What a person can do something about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum DiskTrouble {
+    Full,
+    ReadOnly,
+}
+
+/// Of SQLite's disk.
+pub(super) fn trouble(error: &sqlx::Error) -> Option<DiskTrouble> {
+    let code = error.as_database_error().and_then(extended_code)?;
+    match code & 0xff {
+        SQLITE_FULL => Some(DiskTrouble::Full),
+        SQLITE_READONLY => Some(DiskTrouble::ReadOnly),
+        // The log's index is a file too; it has no code of its own for a full disk.
+        SQLITE_IOERR if code == SQLITE_IOERR_SHMSIZE => Some(DiskTrouble::Full),
+        _ => None,
+    }
+}
+
 // Primary and extended result codes of SQLite.
 const SQLITE_ERROR: i32 = 1;
+const SQLITE_READONLY: i32 = 8;
 const SQLITE_IOERR: i32 = 10;
+const SQLITE_FULL: i32 = 13;
 const SQLITE_TOOBIG: i32 = 18;
 const SQLITE_CONSTRAINT: i32 = 19;
 const SQLITE_MISMATCH: i32 = 20;
 const SQLITE_RANGE: i32 = 25;
+const SQLITE_IOERR_WRITE: i32 = SQLITE_IOERR | (3 << 8);
 const SQLITE_IOERR_FSYNC: i32 = SQLITE_IOERR | (4 << 8);
 const SQLITE_IOERR_DIR_FSYNC: i32 = SQLITE_IOERR | (5 << 8);
+const SQLITE_IOERR_SHMSIZE: i32 = SQLITE_IOERR | (19 << 8);
 const SQLITE_CONSTRAINT_PRIMARYKEY: i32 = SQLITE_CONSTRAINT | (6 << 8);
 const SQLITE_CONSTRAINT_UNIQUE: i32 = SQLITE_CONSTRAINT | (8 << 8);
 
@@ -158,21 +199,25 @@ mod tests {
 
     #[test]
     fn only_what_leaves_the_disk_in_doubt_ends_the_process() {
-        const IOERR_WRITE: i32 = SQLITE_IOERR | (3 << 8);
+        const IOERR_READ: i32 = SQLITE_IOERR | (1 << 8);
         const BUSY: i32 = 5;
-        const READONLY: i32 = 8;
-        const FULL: i32 = 13;
         let in_doubt = |error: StoreError| matches!(error, StoreError::Durability(_));
         for code in [SQLITE_IOERR_FSYNC, SQLITE_IOERR_DIR_FSYNC] {
             assert!(in_doubt(store_error(coded(code))), "{code}");
             assert!(in_doubt(commit_error(coded(code))), "{code}");
         }
-        assert!(in_doubt(commit_error(coded(IOERR_WRITE))));
+        assert!(in_doubt(commit_error(coded(IOERR_READ))));
         assert!(
-            !in_doubt(store_error(coded(IOERR_WRITE))),
+            !in_doubt(store_error(coded(IOERR_READ))),
             "before the commit it is rolled back"
         );
-        for code in [BUSY, READONLY, FULL] {
+        for code in [
+            BUSY,
+            SQLITE_READONLY,
+            SQLITE_FULL,
+            SQLITE_IOERR_WRITE,
+            SQLITE_IOERR_SHMSIZE,
+        ] {
             assert!(!in_doubt(commit_error(coded(code))), "{code}");
             assert!(!is_about_data(&coded(code)), "{code}");
         }

@@ -117,8 +117,13 @@ async fn plan_of(
     saga: SagaId,
     digest: &str,
 ) -> Result<Arc<Plan>, StoreError> {
-    let plan = plans.read(connection, digest).await?;
-    plan.ok_or_else(|| corrupt(saga, format!("there is no plan {digest}")))
+    match plans.read(connection, digest).await {
+        Ok(Some(plan)) => Ok(plan),
+        Ok(None) => Err(corrupt(saga, format!("there is no plan {digest}"))),
+        // What is wrong with its plan is the saga's own trouble.
+        Err(StoreError::Corrupt { what, reason }) => Err(corrupt(saga, format!("{what}: {reason}"))),
+        Err(error) => Err(error),
+    }
 }
 
 fn identities_of(rows: &[Row]) -> Result<BTreeMap<String, BTreeSet<String>>, sqlx::Error> {
@@ -134,7 +139,7 @@ fn context_row(row: &Row) -> Result<(String, String, Json), sqlx::Error> {
     Ok((
         row.try_get(0)?,
         row.try_get(1)?,
-        Json::trusted(row.try_get::<String>(2)?),
+        record::well_formed("value", row.try_get(2)?)?,
     ))
 }
 
@@ -253,9 +258,7 @@ pub(super) async fn events_after(
         .all(connection)
         .await
         .map_err(store_error)?;
-    rows.iter()
-        .map(|row| record::event(row).map_err(|error| views::corrupt("an event", &error)))
-        .collect()
+    Ok(views::readable("an event", &rows, record::event))
 }
 
 pub(super) async fn newest_event(connection: &mut Connection) -> Result<i64, StoreError> {

@@ -2,7 +2,7 @@
 
 use std::{fmt::Display, str::FromStr};
 
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 
 use super::value::Row;
 use crate::{
@@ -62,11 +62,20 @@ fn optional_number<T: TryFrom<i64>>(row: &Row, column: &'static str) -> Result<O
 }
 
 fn json(row: &Row, column: &'static str) -> Result<Json, sqlx::Error> {
-    Ok(Json::trusted(row.try_get::<String>(column)?))
+    well_formed(column, row.try_get(column)?)
 }
 
 fn optional_json(row: &Row, column: &'static str) -> Result<Option<Json>, sqlx::Error> {
-    Ok(row.try_get::<Option<String>>(column)?.map(Json::trusted))
+    let text: Option<String> = row.try_get(column)?;
+    text.map(|text| well_formed(column, text)).transpose()
+}
+
+/// It was checked more strictly when it was stored; what a disk or a person made of it since is not given to anybody.
+pub(super) fn well_formed(column: &'static str, text: String) -> Result<Json, sqlx::Error> {
+    match serde_json::from_str::<IgnoredAny>(&text) {
+        Ok(IgnoredAny) => Ok(Json::trusted(text)),
+        Err(error) => Err(nonsense(column, format!("not a JSON text: {error}"))),
+    }
 }
 
 fn structured<T: DeserializeOwned>(row: &Row, column: &'static str) -> Result<T, sqlx::Error> {

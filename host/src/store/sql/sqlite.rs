@@ -17,7 +17,7 @@ use super::{
     batch::{Batch, Ended},
     clock::DatabaseClock,
     connection::{Connection, Readers},
-    error::{commit_error, store_error},
+    error::{DiskTrouble, commit_error, store_error, trouble},
     hosts::lose_all,
     installation,
     plans::Plans,
@@ -59,11 +59,18 @@ pub(super) async fn open(path: &Path) -> Result<SqlStore, StoreError> {
         _lock: lock(path)?,
         options: writer_options(path),
     };
+    open_locked(path, file).await.map_err(|error| match error {
+        StoreError::Unavailable(error) => unusable(path, error.as_ref()),
+        error @ (StoreError::Corrupt { .. } | StoreError::Durability(_) | StoreError::Refused(_)) => error,
+    })
+}
+
+async fn open_locked(path: &Path, file: File) -> Result<SqlStore, StoreError> {
     let clock = DatabaseClock::start();
     let now_ms = clock.now_ms();
     let mut connection = SqliteConnection::connect_with(&file.options)
         .await
-        .map_err(|error| cannot_open(path, &error))?;
+        .map_err(|error| cannot_open(path, error))?;
     check_settings(&mut connection).await?;
     MIGRATIONS.run(&mut connection).await.map_err(migrate_error)?;
     let mut connection = Connection::from(connection);
@@ -73,6 +80,10 @@ pub(super) async fn open(path: &Path) -> Result<SqlStore, StoreError> {
         .max_connections(READERS)
         // A file doesn't hang up, and asking costs as much as reading.
         .test_before_acquire(false)
+        // One stays open for as long as the store lives, so that the log's index does: see `commit_error`.
+        .min_connections(1)
+        .idle_timeout(None)
+        .max_lifetime(None)
         .connect_with(base_options(path).read_only(true))
         .await
         .map_err(store_error)?;
@@ -164,9 +175,25 @@ async fn check_settings(connection: &mut SqliteConnection) -> Result<(), StoreEr
 
 const WANTED_SETTINGS: &str = "journal_mode=wal, synchronous=2, foreign_keys=1";
 
-fn cannot_open(path: &Path, error: &sqlx::Error) -> StoreError {
+fn cannot_open(path: &Path, error: sqlx::Error) -> StoreError {
+    if trouble(&error).is_some() {
+        return store_error(error);
+    }
     StoreError::Refused(format!(
         "the database {} can't be opened: {error}",
+        path.display()
+    ))
+}
+
+/// Opening writes: a host that can't write would accept nothing, and could not go on with what it has.
+fn unusable(path: &Path, error: &(dyn std::error::Error + Send + Sync + 'static)) -> StoreError {
+    let advice = match error.downcast_ref().and_then(trouble) {
+        Some(DiskTrouble::Full) => "make room on its disk",
+        Some(DiskTrouble::ReadOnly) => "make the file, its folder and its file system writable",
+        None => "check its disk",
+    };
+    StoreError::Refused(format!(
+        "the database {} can't be written: {error}; {advice}, then start the host again: what was acknowledged is kept",
         path.display()
     ))
 }

@@ -146,6 +146,12 @@ impl Row {
             Row::Postgres(row) => row.try_get(column),
         }
     }
+
+    /// The column `id`, for a message about a row that makes no sense.
+    pub(super) fn id(&self) -> Option<String> {
+        let number = || self.try_get::<i64>("id").ok().map(|id| id.to_string());
+        self.try_get::<String>("id").ok().or_else(number)
+    }
 }
 
 #[cfg(test)]

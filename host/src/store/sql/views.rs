@@ -1,4 +1,6 @@
 //! Listings: newest first, by keyset, never by offset.
+//!
+//! A row that makes no sense is left out of a listing over sagas, and said in the log: it must not hide all others.
 
 use super::{
     connection::{Connection, Query, sql},
@@ -9,13 +11,18 @@ use super::{
 };
 use crate::{
     saga::{IntentId, JournalRecord, ResourceKey, SagaId},
-    store::{FindingRow, Page, ProvisionedRow, ResourceFilter, ResourceRow, SagaFilter, SagaRow, StoreError},
+    store::{
+        Cursor, FindingRow, Page, ProvisionedRow, ResourceFilter, ResourceRow, SagaFilter, SagaRow,
+        StoreError,
+    },
 };
 
 /// A listing that is being put together: `select … where true`, then conditions, then the page.
 struct Listing {
     text: String,
     values: Vec<Value>,
+    /// Of one saga: whoever asks relies on every row.
+    is_whole: bool,
 }
 
 impl Listing {
@@ -23,6 +30,7 @@ impl Listing {
         Listing {
             text: format!("select * from {table} where true"),
             values: Vec::new(),
+            is_whole: false,
         }
     }
 
@@ -37,23 +45,60 @@ impl Listing {
         self.text.push_str(&format!(" and {column} is null"));
     }
 
-    async fn page(
-        mut self,
+    /// Reads on until the page is full or nothing is left, so that a short page is the last one.
+    async fn page<T>(
+        &self,
         connection: &mut Connection,
-        time: &'static str,
-        id: &'static str,
+        what: &str,
+        read: fn(&Row) -> Result<T, sqlx::Error>,
+        (time, id): (&'static str, &'static str),
         page: Page,
-    ) -> Result<Vec<Row>, StoreError> {
-        if let Some(after) = page.after {
-            self.text.push_str(&format!(" and ({time}, {id}) < (?, ?)"));
-            self.values.extend([after.at_ms.into(), after.id.into()]);
+    ) -> Result<Vec<T>, StoreError> {
+        let mut after = page.after;
+        let mut listed = Vec::new();
+        loop {
+            let wanted = page
+                .limit
+                .saturating_sub(u32::try_from(listed.len()).unwrap_or(u32::MAX));
+            let (mut text, mut values) = (self.text.clone(), self.values.clone());
+            if let Some(after) = after {
+                text.push_str(&format!(" and ({time}, {id}) < (?, ?)"));
+                values.extend([after.at_ms.into(), after.id.into()]);
+            }
+            text.push_str(&format!(" order by {time} desc, {id} desc limit ?"));
+            values.push(wanted.into());
+            let query = Query::put_together(text, values);
+            let rows = query.all(connection).await.map_err(store_error)?;
+            let before = listed.len();
+            if self.is_whole {
+                listed.extend(all(what, &rows, read)?);
+            } else {
+                listed.extend(readable(what, &rows, read));
+            }
+            let is_last = rows.len() < wanted as usize;
+            match rows.last() {
+                Some(last) if !is_last && listed.len() - before < rows.len() => {
+                    after = Some(Cursor {
+                        at_ms: last.try_get(time).map_err(store_error)?,
+                        id: last.try_get(id).map_err(store_error)?,
+                    });
+                }
+                Some(_) | None => return Ok(listed),
+            }
         }
-        self.text
-            .push_str(&format!(" order by {time} desc, {id} desc limit ?"));
-        self.values.push(page.limit.into());
-        let query = Query::put_together(self.text, self.values);
-        query.all(connection).await.map_err(store_error)
     }
+}
+
+/// Those that can be read.
+pub(super) fn readable<T>(what: &str, rows: &[Row], read: fn(&Row) -> Result<T, sqlx::Error>) -> Vec<T> {
+    let listed = rows.iter().filter_map(|row| match read(row) {
+        Ok(row) => Some(row),
+        Err(error) => {
+            tracing::error!(what, id = row.id(), %error, "a row can't be read; it is left out of a listing");
+            None
+        }
+    });
+    listed.collect()
 }
 
 /// Ids of sagas, the first column of these rows. One that can't be read is left out: it stays where it is, for a person to look
@@ -87,8 +132,10 @@ pub(super) async fn sagas(
     listing.equal("kind", filter.kind.map(crate::saga::Kind::as_str));
     listing.equal("deployment_id", filter.deployment_id.as_deref());
     listing.equal("definition_name", filter.definition.as_deref());
-    let rows = listing.page(connection, "created_ms", "id", page).await?;
-    all("a saga", &rows, record::saga)
+    let order = ("created_ms", "id");
+    listing
+        .page(connection, "a saga", record::saga, order, page)
+        .await
 }
 
 pub(super) async fn open_plans(connection: &mut Connection) -> Result<Vec<String>, StoreError> {
@@ -129,7 +176,7 @@ pub(super) async fn sagas_of(
         .all(connection)
         .await
         .map_err(store_error)?;
-    all("a saga", &rows, record::saga)
+    Ok(readable("a saga", &rows, record::saga))
 }
 
 pub(super) async fn requests(
@@ -167,10 +214,11 @@ pub(super) async fn resources(
     if !filter.with_deleted {
         listing.missing("deleted_ms");
     }
-    let rows = listing
-        .page(connection, "first_seen_ms", "resource_id", page)
-        .await?;
-    all("a resource", &rows, record::resource)
+    listing.is_whole = filter.saga.is_some();
+    let order = ("first_seen_ms", "resource_id");
+    listing
+        .page(connection, "a resource", record::resource, order, page)
+        .await
 }
 
 pub(super) async fn resource(
@@ -216,6 +264,8 @@ pub(super) async fn findings(
     if open_only {
         listing.missing("resolved_ms");
     }
-    let rows = listing.page(connection, "created_ms", "id", page).await?;
-    all("a finding", &rows, record::finding)
+    let order = ("created_ms", "id");
+    listing
+        .page(connection, "a finding", record::finding, order, page)
+        .await
 }

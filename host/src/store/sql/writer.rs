@@ -14,7 +14,7 @@ use super::{
     postgres::Server,
     sqlite::File,
 };
-use crate::store::StoreError;
+use crate::store::{StoreError, end_process};
 
 /// How often a transaction is tried that met another one, or lost its connection before it was committed.
 const TRIES: u32 = 5;
@@ -133,11 +133,18 @@ impl Writing<'_> {
         self.ended(ended).await
     }
 
-    /// The same, for work that has sent its commit itself.
+    /// The same, for work that has sent its commit itself. A write of which nobody knows whether it will be there ends the process.
     pub(super) async fn ended<T>(
         &mut self,
         worked: Result<(T, Ended), Fault>,
     ) -> Result<Option<T>, StoreError> {
+        match self.outcome(worked).await {
+            Err(StoreError::Durability(reason)) => end_process(&reason),
+            outcome => outcome,
+        }
+    }
+
+    async fn outcome<T>(&mut self, worked: Result<(T, Ended), Fault>) -> Result<Option<T>, StoreError> {
         match worked {
             Ok((done, Ended::Durable)) => {
                 *self.idle = self.connection.take();
