@@ -17,7 +17,14 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const CREATE: (&str, &str) = ("POST", "/v2/droplets");
 const SNAPSHOT: (&str, &str) = ("POST", "/v2/droplets/*/actions");
 
+/// Far away.
+const NEVER_MS: i64 = 1_000_000_000_000;
+
 async fn stand(horizon_ms: i64) -> Stand {
+    stand_auditing(horizon_ms, NEVER_MS).await
+}
+
+async fn stand_auditing(horizon_ms: i64, audit_ms: i64) -> Stand {
     let rules = Rules {
         activation_ms: 200,
         delete_ms: 100,
@@ -27,6 +34,8 @@ async fn stand(horizon_ms: i64) -> Stand {
     let watching = WatchOptions {
         horizon_ms,
         first_look_ms: 100,
+        audit_ms,
+        grace_ms: 100,
     };
     Stand::watching(rules, watching, |store| Arc::new(store)).await
 }
@@ -313,4 +322,121 @@ async fn a_listing_that_lags_behind_a_delete_undoes_nothing_twice() {
     let looks = watch(&stand, saga).await.unwrap().looks;
     until!(watch(&stand, saga).await.is_some_and(|watch| watch.looks > looks));
     assert_eq!(events(&stand, saga, "late-effect").await.len(), 1);
+}
+
+/// Answered clearly, and nothing ever shows it while it is looked for.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_droplet_that_was_promised_and_shows_up_only_after_its_step_was_undone_is_undone_too() {
+    let stand = stand(60_000).await;
+    fault(&stand, CREATE, FaultKind::Lag(Lag::everywhere(HOUR_MS))).await;
+    let fail = json!([{ "permanent": { "code": "on-purpose", "message": "the last step fails" } }]);
+    let fail = json!({ "name": "fail", "component": "scripted", "params": { "run": fail } });
+    let saga = stand.start(json!([create(), fail]), wish()).await;
+    assert_eq!(stand.rest(saga).await.status, Status::Compensated);
+    assert_eq!(codes(&stand, saga).await, [], "nothing is in doubt");
+    let watched = watch(&stand, saga).await.expect("and it is watched");
+    assert!(watched.intents[0].answered, "{watched:?}");
+    until!(watch(&stand, saga).await.is_some_and(|watch| watch.looks > 0));
+    assert_eq!(events(&stand, saga, "late-effect").await, [] as [Value; 0]);
+    stand.control.advance(HOUR_MS).await;
+    assert_undone(&stand, saga, Status::Compensated, "droplet").await;
+    assert!(stand.control.live_droplet_ids().await.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_droplet_behind_a_clear_answer_is_found_by_the_audit_and_told_once() {
+    let stand = stand_auditing(600, 300).await;
+    fault(&stand, CREATE, FaultKind::Twice).await;
+    let saga = stand.start(json!([create()]), wish()).await;
+    assert_eq!(stand.rest(saga).await.status, Status::Completed);
+    let kept = ResourceFilter {
+        saga: Some(saga),
+        ..ResourceFilter::default()
+    };
+    let kept = stand.engine().store().resources(&kept, page()).await.unwrap();
+    let kept = kept[0].resource.key.provider_id.clone();
+    let live = stand.control.live_droplet_ids().await;
+    let second = live.iter().map(i64::to_string).find(|id| *id != kept).unwrap();
+    let hash = "b".repeat(32);
+    let stranger = ["managed-by-arcadia-cloud".to_owned(), format!("arcadia-r-{hash}")];
+    droplet(&stand, "stranger", &stranger).await;
+    let expected = vec![("duplicate-resource".to_owned(), Some(second.clone()))];
+    until!(codes(&stand, saga).await == expected);
+    let seen = events(&stand, saga, "stray-seen").await;
+    assert_eq!(seen, [json!({ "kind": "droplet", "id": second })]);
+    // The watch is over; what is told already is not watched again.
+    until!(watch(&stand, saga).await.is_none());
+    let listings = || async {
+        let journal = stand.control.journal().await;
+        journal
+            .iter()
+            .filter(|entry| entry.path == "/v2/snapshots")
+            .count()
+    };
+    let before = listings().await;
+    until!(listings().await > before + 2);
+    assert_eq!(events(&stand, saga, "stray-seen").await.len(), 1);
+    assert_eq!(codes(&stand, saga).await, expected);
+    assert_eq!(stand.control.live_droplet_ids().await.len(), 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_droplet_that_is_there_although_it_was_deleted_is_found_by_the_audit() {
+    let stand = stand_auditing(60_000, 300).await;
+    let saga = stand.start(json!([create()]), wish()).await;
+    assert_eq!(stand.rest(saga).await.status, Status::Completed);
+    let id = stand
+        .control
+        .live_droplet_ids()
+        .await
+        .first()
+        .unwrap()
+        .to_string();
+    let path = format!("/v2/droplets/{id}");
+    fault(&stand, ("DELETE", &path), FaultKind::DeleteIgnored).await;
+    let gone = AnswerFault {
+        point: Point::BeforeEffect,
+        status: Some(404),
+        body: BodyForm::Proper,
+        message: None,
+        retry_after: None,
+    };
+    fault(&stand, ("GET", &path), FaultKind::Answer(gone)).await;
+    let params = json!({ "poll_interval_ms": 50, "settle_ms": 100, "absence_recheck_ms": 50 });
+    let step = json!({ "name": "destroy", "component": "destroy-droplet", "params": params });
+    let destroy = stand
+        .start(json!([step]), json!({ "droplet_provider_id": id }))
+        .await;
+    assert_eq!(stand.rest(destroy).await.status, Status::Completed);
+    let expected = vec![("late-resource".to_owned(), Some(id))];
+    until!(codes(&stand, saga).await == expected);
+    let message = &open_findings(&stand, saga).await[0].message;
+    assert!(message.contains("holds it to be deleted"), "{message}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_audit_leaves_alone_what_the_inventory_has_and_what_is_still_being_made() {
+    let stand = stand_auditing(60_000, 100).await;
+    let saga = stand.start(json!([create()]), wish()).await;
+    assert_eq!(stand.rest(saga).await.status, Status::Completed);
+    fault(&stand, CREATE, reset()).await;
+    fault(
+        &stand,
+        CREATE,
+        FaultKind::Lag(Lag {
+            list_ms: 0,
+            ..Lag::everywhere(HOUR_MS)
+        }),
+    )
+    .await;
+    let mut step = create();
+    step["params"]["settle_ms"] = json!(2_000);
+    let slow = stand.start(json!([step]), wish()).await;
+    until!(stand.control.live_droplet_ids().await.len() == 2);
+    stand.control.advance(HOUR_MS).await;
+    assert_eq!(stand.rest(slow).await.status, Status::Completed);
+    for saga in [saga, slow] {
+        assert_eq!(events(&stand, saga, "stray-seen").await, [] as [Value; 0]);
+        assert_eq!(codes(&stand, saga).await, []);
+    }
 }

@@ -229,6 +229,7 @@ async fn an_answer_that_comes_after_the_sagas_end_has_its_droplet_undone() {
     let often = WatchOptions {
         horizon_ms: 60_000,
         first_look_ms: 200,
+        ..WatchOptions::default()
     };
     let (one, other) = (place.host().await, place.host_watching(often).await);
     let creation = || requests("POST", "/v2/droplets");

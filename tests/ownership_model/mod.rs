@@ -29,7 +29,7 @@
 //! | `UndoneAfterItsCall`: a step is undone only once its own call and exchange have ended | the inventory has what was deleted | `engine::drive`, `engine::call` | `several_hosts::nothing_is_undone_while_another_host_has_its_request_on_the_wire` |
 //! | `LostSendersEnded`: whoever takes a saga counts what its lost hosts had on the wire as ended, also what they recorded after they were lost | the saga waits for ever for the answer to it | `Store::claim`, `Store::take` | `store::ownership` |
 //! | `Watched`: a saga that ends in doubt is watched, and what shows up under its tag is undone, or told | it is left, and nobody knows | `engine::late` | `late`, `simulation` |
-//! | `NeverSeenIsWatched`: so is one whose undo has never seen what an answer named | the same | | |
+//! | `NeverSeenIsWatched`: so is one whose undo has never seen what an answer named | the same | `engine::late` | `late::a_droplet_that_was_promised_and_shows_up_only_after_its_step_was_undone_is_undone_too`, `simulation` |
 //! | `RowWithId`: the id and the inventory's row are one commit | an id without its row | step `create-droplet` | `crash`, `simulation` |
 //!
 //! # What can't be closed

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use arcadia::{
     engine::Store as _,
-    saga::{JournalRecord, Phase, RecordState, Saga, SagaId, StepIndex, id::resource_tag},
+    saga::{JournalRecord, Phase, RecordState, Saga, SagaId, StepIndex, StepState, id::resource_tag},
     simulator::{DropletReport, Entry, SnapshotReport, StateReport},
     store::{
         EventRow, FindingRow, Page, ProvisionedRow, ResourceFilter, ResourceRow, SagaFilter, SagaRow, Watch,
@@ -118,6 +118,24 @@ impl Evidence {
                     RecordState::Refused { .. } | RecordState::Unsent { .. } => false,
                 }
         })
+    }
+
+    /// A clear answer promised something that was never seen until the watch began, or something was seen that nobody knew of.
+    pub fn is_expected(&self, step: StepIndex) -> bool {
+        let is_clear = |record: &&JournalRecord| {
+            matches!(record.state, RecordState::Answered { conclusive: true, .. })
+                && (record.intent.saga, record.intent.step) == (self.row.id, step)
+        };
+        let mut clear = self.intents.iter().filter(is_clear);
+        let undone = matches!(self.saga.steps[step], StepState::Undone { .. });
+        let began_ms = self.watch.as_ref().map_or(i64::MAX, |watch| watch.began_ms);
+        let deleted = clear.clone().any(|record| {
+            let intent = &record.intent;
+            intent.method == "DELETE" && intent.at_ms < began_ms
+        });
+        let promised = clear.any(|record| record.intent.method == "POST");
+        let mut strays = self.events.iter().filter(|event| event.kind == "stray-seen");
+        (undone && promised && !deleted) || strays.any(|event| event.step == Some(step))
     }
 
     /// By the provider's account, something was made for this step.

@@ -315,6 +315,7 @@ impl Generator {
                 name: self.dice.some("web-1".to_owned()),
                 sent_ms: self.tick,
                 found: self.dice.percent(50),
+                answered: self.dice.percent(50),
             }],
         }
     }
@@ -325,7 +326,7 @@ impl Generator {
         let step = self.dice.below(plan.steps.len() + outside);
         Looked {
             saga: id,
-            from_looks: u32::try_from(self.dice.below(2)).unwrap(),
+            from_looks: [None, Some(0), Some(1)][self.dice.below(3)],
             watch: self.dice.percent(70).then(|| self.watch(0)),
             resolved_codes: self.dice.pick(&[vec![], vec!["left-behind"]]),
             findings: self.findings(step),

@@ -2,7 +2,7 @@
 
 use arcadia::{
     saga::{Answer, AnswerVerdict, Phase, RecordState, RecordedResponse, SagaId},
-    store::{Change, MAX_LOG_ROWS, NewLog, RecordIntent},
+    store::{Applied, Change, MAX_LOG_ROWS, NewLog, RecordIntent},
 };
 use uuid::Uuid;
 
@@ -74,5 +74,25 @@ on_every_store! {
         assert_eq!(all[0].state, RecordState::Answered { response: bare, conclusive: true, at_ms: T0 + 7 });
         let second = store.store.requests(saga.id, Some(all[0].intent.id), 1).await.unwrap();
         assert_eq!(second, all[1..2]);
+    }
+
+    creates_of_all_sagas_are_listed_by_age(store) {
+        let (one, two) = (store.start(1).await, store.start(2).await);
+        let sent = [(11, one.id, Phase::Run), (12, one.id, Phase::Compensate), (13, two.id, Phase::Run), (14, one.id, Phase::Run)];
+        for (number, saga, phase) in sent {
+            let record = RecordIntent { fence: store.fence(), intent: intent(number, saga, 0, phase) };
+            assert_eq!(store.one(Change::Intent(Box::new(record))).await, Applied::Done);
+        }
+        let mut delete = intent(15, two.id, 0, Phase::Run);
+        delete.method = "DELETE".to_owned();
+        let delete = RecordIntent { fence: store.fence(), intent: delete };
+        assert_eq!(store.one(Change::Intent(Box::new(delete))).await, Applied::Done);
+        let ids = async |after: Option<u128>, limit| {
+            let records = store.store.creates(after.map(Uuid::from_u128), limit).await.unwrap();
+            records.iter().map(|record| record.intent.id.as_u128()).collect::<Vec<_>>()
+        };
+        assert_eq!(ids(None, 10).await, [11, 13, 14]);
+        assert_eq!(ids(None, 2).await, [11, 13]);
+        assert_eq!(ids(Some(13), 10).await, [14]);
     }
 }

@@ -1,4 +1,4 @@
-//! Watches over sagas that ended with requests in doubt.
+//! Watches over sagas of which something may yet show up.
 
 use arcadia::{
     saga::Saga,
@@ -23,6 +23,7 @@ pub fn watch(next_look_ms: i64, looks: u32) -> Watch {
             name: Some("web-1".to_owned()),
             sent_ms: T0,
             found: false,
+            answered: false,
         }],
     }
 }
@@ -37,11 +38,11 @@ async fn watched(store: &Fixture, number: u128, watch: Watch) -> Saga {
     next
 }
 
-fn looked(saga: &Saga, from_looks: u32, watch: Option<Watch>) -> Looked {
+fn looked(saga: &Saga, from_looks: impl Into<Option<u32>>, watch: Option<Watch>) -> Looked {
     Looked {
         saga: saga.id,
         plan: saga.plan.clone(),
-        from_looks,
+        from_looks: from_looks.into(),
         watch,
         resolved_codes: vec!["open-intent"],
         findings: vec![NewFinding {
@@ -93,6 +94,16 @@ on_every_store! {
         assert_eq!(store.store.watch(saga.id).await.unwrap(), None);
         let unwatched = looked(&saga, 0, None);
         assert_eq!(store.one(Change::Looked(Box::new(unwatched))).await, Applied::Fenced);
+    }
+
+    a_watch_is_begun_only_over_a_saga_that_is_not_watched(store) {
+        let saga = store.start(1).await;
+        let begun = |looks| Change::Looked(Box::new(looked(&saga, None, Some(watch(4_000, looks)))));
+        assert_eq!(store.one(begun(3)).await, Applied::Done);
+        assert_eq!(store.store.watch(saga.id).await.unwrap(), Some(watch(4_000, 3)));
+        let before = store.snapshot(&[saga.id]).await;
+        assert_eq!(store.one(begun(5)).await, Applied::Fenced);
+        assert_eq!(store.snapshot(&[saga.id]).await, before);
     }
 
     a_look_at_a_step_that_is_not_in_the_plan_is_refused(store) {

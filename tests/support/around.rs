@@ -211,6 +211,10 @@ impl<A: Around> Store for Wrapped<A> {
         self.inner.requests(saga, after, limit).await
     }
 
+    async fn creates(&self, after: Option<IntentId>, limit: u32) -> Result<Vec<JournalRecord>, StoreError> {
+        self.inner.creates(after, limit).await
+    }
+
     async fn logs(&self, saga: SagaId, after: i64, limit: u32) -> Result<Vec<LogRow>, StoreError> {
         self.inner.logs(saga, after, limit).await
     }

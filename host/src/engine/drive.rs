@@ -190,7 +190,7 @@ impl Engine {
             return Ok((findings::of(after, rests, moved, &[], &[], None), None));
         }
         let journal = self.store.journal(after.id).await?;
-        let watch = if rests && after.status.is_final() && findings::doubtful(&journal).next().is_some() {
+        let watch = if rests && after.status.is_final() && late::is_wanted(after, &journal) {
             let before = self.store.watch(after.id).await?;
             let installation = self.store.installation();
             late::watch_of(&self.watching, installation, after, &journal, before, now_ms)

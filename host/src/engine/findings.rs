@@ -7,7 +7,7 @@
 //! | `crash-loop` | host after host died with a call of the saga in progress | each live one of the step | it is tried again, or undone |
 //! | `left-behind` | the saga was abandoned, and this still exists, and none of those above names it | each live one of the saga | |
 //! | `open-intent` | the saga ends, and a POST of a step's `run` may have made something that no inventory row of that step accounts for | | it is found and undone, or the watch is over |
-//! | `duplicate-resource`, `late-resource`, `unclaimed-resource` | what the watch found (`late`) | that one | |
+//! | `duplicate-resource`, `late-resource`, `unclaimed-resource` | what the watch or the audit found (`late`) | that one | |
 //! | `service-changed` | a service now reaches another account (`accounts`) | | a request of the saga passes, or it ends |
 //! | `saga-unreadable` | its rows make no sense (`unreadable`) | | it can be read again |
 //! | `service-paused` | of no saga: the host has paused a service that refuses its credential (`services`) | | the service is resumed |

@@ -11,7 +11,8 @@
 //! | `paused`, `resumed` | `{"hold","reason"}`: as `saga::Hold` |
 //! | `repin-requested` | `{"version","digest","reason"}`: one per step, the component that it has from here on |
 //! | `late-effect` | `{"reason"}`: what has shown up |
-//! | `watch-ended` | `{"looks"}`: nothing (more) is looked for that its requests in doubt may have made |
+//! | `stray-seen` | `{"kind","id"}`: the audit has found this, which the inventory doesn't have; the saga is watched from here on |
+//! | `watch-ended` | `{"looks"}`: nothing (more) is looked for |
 //! | `pivot-passed`, `taken-over` | `{}` |
 //! | `turned` | the cause, as `saga::Turning` |
 //! | `completed`, `compensating`, `compensated`, `cancelled`, `needs-attention`, `abandoned`, `running` | `{}`: the saga's new status |
@@ -23,6 +24,9 @@ use crate::{
     saga::{Event, Hold, Json, Phase, RunEnd, Saga, StepIndex, StepState, Verdict, Work},
     store::{HOST, NewEvent},
 };
+
+/// The audit's event.
+pub const STRAY_SEEN: &str = "stray-seen";
 
 pub fn accepted(actor: &str) -> NewEvent {
     NewEvent {

@@ -10,7 +10,7 @@
 //! | `drive` | every event of a saga, and what its state then wants |
 //! | `call` | one call of a step, from its pinned component to what it brought |
 //! | `journal` | intents and answers of a call, made durable |
-//! | `late` | the watch over sagas that ended with requests in doubt |
+//! | `late` | the watch over ended sagas of which something may show up, and the audit |
 //! | `writer` | group commit |
 //! | `timers` | the near wakes; the far ones are rows |
 //! | `accounts` | which accounts a saga's requests went to |

@@ -17,8 +17,8 @@
 //!    hosts that claim at the same time one gets each. Nothing that an earlier owner sends afterwards changes anything.
 //! 8. Reads see every commit that was answered before they began.
 //! 9. With the loss of a host the exchanges that it had on the wire count as ended: what became of them is in doubt from then on.
-//! 10. An `Advance` with a watch writes it with the saga's new state. A `Looked` changes nothing unless the saga is watched and
-//!     was looked at as often as the look says (`Fenced`): of two looks at the same time, one counts.
+//! 10. An `Advance` with a watch writes it with the saga's new state. A `Looked` changes nothing unless the saga was looked at as often
+//!     as the look says, or, where it says so, is not watched (`Fenced`): of two looks at the same time, one counts.
 //!
 //! A failed fsync is [`StoreError::Durability`]: nobody knows what the disk holds, and the process must end. [`SqlStore`] ends it
 //! itself, whatever was written: nobody is answered.
@@ -208,6 +208,10 @@ pub trait Store: Send + Sync + 'static {
         after: Option<IntentId>,
         limit: u32,
     ) -> Result<Vec<JournalRecord>, StoreError>;
+
+    /// What `run` of any step has sent by POST, oldest first, after the record `after`; without the bodies of the answers. One that
+    /// can't be read is left out.
+    async fn creates(&self, after: Option<IntentId>, limit: u32) -> Result<Vec<JournalRecord>, StoreError>;
 
     /// Lines of a saga, oldest first, after the line with id `after` (0: from the beginning).
     async fn logs(&self, saga: SagaId, after: i64, limit: u32) -> Result<Vec<LogRow>, StoreError>;

@@ -1,4 +1,4 @@
-//! The watch over a saga that ended with requests in doubt: a row, so that it outlives the host.
+//! The watch over a saga of which something may yet show up: a row, so that it outlives the host.
 
 use std::sync::Arc;
 
@@ -33,6 +33,9 @@ pub struct WatchedIntent {
     pub sent_ms: i64,
     /// Something has shown up, and the step was undone again.
     pub found: bool,
+    /// The request was answered clearly before the watch began: that answer is no news, only what shows up is.
+    #[serde(default)]
+    pub answered: bool,
 }
 
 /// What a look came to, for one saga.
@@ -41,7 +44,8 @@ pub struct Looked {
     pub saga: SagaId,
     /// The saga's plan: findings and events name steps by position.
     pub plan: Arc<Plan>,
-    pub from_looks: u32,
+    /// How often the saga was looked at before; none: it is not watched, and is from now on.
+    pub from_looks: Option<u32>,
     /// None: the watch is over.
     pub watch: Option<Watch>,
     /// Open findings with one of these codes end, before the new ones are added.

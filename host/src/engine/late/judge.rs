@@ -112,11 +112,11 @@ impl Engine {
                 continue;
             };
             let step = record.intent.step;
-            // It was in doubt when the saga ended: that is why it is watched.
-            let watched = watch
-                .intents
-                .iter()
-                .any(|intent| intent.step == step && intent.sent_ms == record.intent.at_ms && !intent.found);
+            // It was in doubt when the saga ended.
+            let watched = watch.intents.iter().any(|intent| {
+                let same = intent.step == step && intent.sent_ms == record.intent.at_ms;
+                same && !intent.found && !intent.answered
+            });
             if watched
                 && record.intent.phase == Phase::Run
                 && saga.plan.steps[step].compensated
@@ -147,11 +147,18 @@ impl Engine {
         let will_be_undone = match &saga.steps[intent.step] {
             StepState::Undone { .. } => saga.status != Status::Abandoned && step.compensated,
             StepState::Ran(run) if matches!(run.verdict, Verdict::Succeeded(_)) => {
-                // A row, deleted or not, says that the saga knew of it.
-                if known.iter().any(|row| row.saga == saga.id)
+                // Whosever the live row is, it accounts for it.
+                if known.iter().any(|row| row.deleted_ms.is_none())
                     || !self.confirmed(intent, thing, outcome).await
                 {
                     return Ok(None);
+                }
+                if !known.is_empty() {
+                    return Ok(Some((
+                        LATE,
+                        format!("{what} is there, and the inventory holds it to be deleted"),
+                        delete_advice(thing),
+                    )));
                 }
                 return self.duplicate(saga, intent, thing).await.map(Some);
             }
@@ -175,7 +182,7 @@ impl Engine {
             return Ok(None);
         }
         Ok(Some((
-            "late-resource",
+            LATE,
             format!(
                 "{what} showed up under the tag of step {:?} {after}; the saga does not undo it",
                 step.name
@@ -280,6 +287,7 @@ impl Engine {
     }
 }
 
+const LATE: &str = "late-resource";
 const UNCLAIMED: &str = "unclaimed-resource";
 
 /// Code, message and advice of a finding.

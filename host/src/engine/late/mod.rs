@@ -1,4 +1,10 @@
-//! Sagas that ended with requests in doubt are watched: what shows up later under a step's tag is undone, or told.
+//! Sagas of which something may yet show up are watched: what does, under a step's tag, is undone, or told.
+//!
+//! | watched is | because |
+//! |---|---|
+//! | a saga that ends with a POST of `run` in doubt | it may have made something |
+//! | a saga that ends with a step undone whose POST was answered clearly, and whose `compensate` has had no DELETE carried out | what the answer named was never seen |
+//! | an ended saga of which the [audit](audit) has seen something that the inventory doesn't have | there it is |
 //!
 //! The watch is a row, written in the transaction in which the saga ends, and read by whatever host lives then. One look
 //! serves all watches of a service that are due. Nothing is known only in memory: a host that dies between a look and what
@@ -8,11 +14,12 @@
 //! | the step is | what shows up under its tag |
 //! |---|---|
 //! | undone | event `late-effect`: its own `compensate` runs once more, also when a request of it is answered late |
-//! | done | another one than the inventory has: finding `duplicate-resource`; nothing is undone |
+//! | done | another one than the inventory has: finding `duplicate-resource`; one that the inventory holds to be deleted: `late-resource`; nothing is undone |
 //! | anything else: the saga was abandoned | finding `late-resource` |
 //!
 //! A droplet that only has the right name is a candidate: finding `unclaimed-resource`.
 
+mod audit;
 mod judge;
 
 use std::{
@@ -23,7 +30,10 @@ use std::{
 
 use serde_json::{Value, json};
 
-use self::judge::{Outcome, Sightings};
+use self::{
+    audit::Audit,
+    judge::{Outcome, Sightings},
+};
 use super::{
     Engine,
     drive::OpenError,
@@ -32,7 +42,10 @@ use super::{
 };
 use crate::{
     cloud::{Wanted, is_lookable},
-    saga::{Event, JournalRecord, Json, Saga, SagaId, StepIndex, id::resource_tag},
+    saga::{
+        Event, Intent, JournalRecord, Json, Phase, RecordState, Saga, SagaId, StepIndex, StepState,
+        id::resource_tag,
+    },
     store::{Applied, Change, HOST, Looked, NewEvent, StoreError, Watch, WatchedIntent},
 };
 
@@ -41,21 +54,27 @@ const WIDEST: i64 = 360;
 /// Watches of one look.
 const MAX_WATCHES: u32 = 1_000;
 
-/// How long and how often sagas with requests in doubt are looked at.
+/// How long and how often is looked for what may show up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct WatchOptions {
     /// A watch is over with the first look after this time that could be made, milliseconds.
     pub horizon_ms: i64,
     /// From the saga's end to the first look; later ones come after half of the watch's age, at most 360 times this.
     pub first_look_ms: i64,
+    /// Between two audits; the first one comes so long after the start.
+    pub audit_ms: i64,
+    /// So long something stays unexplained before the audit holds it to be a stray: longer than a create takes from its effect to its row.
+    pub grace_ms: i64,
 }
 
 impl Default for WatchOptions {
-    /// A day; 10 s after the end, and at least every hour.
+    /// A day; 10 s after the end, and at least every hour. An audit every hour, and 10 minutes' grace.
     fn default() -> WatchOptions {
         WatchOptions {
             horizon_ms: 24 * 3_600_000,
             first_look_ms: 10_000,
+            audit_ms: 3_600_000,
+            grace_ms: 600_000,
         }
     }
 }
@@ -77,22 +96,29 @@ pub fn watch_of(
     now_ms: i64,
 ) -> Option<Watch> {
     let mut intents: BTreeMap<(StepIndex, String), WatchedIntent> = BTreeMap::new();
-    for record in findings::doubtful(journal).filter(|record| is_lookable(&record.intent.service)) {
+    let doubtful = findings::doubtful(journal).map(|record| (record, false));
+    let unseen = unseen(saga, journal).map(|record| (record, true));
+    for (record, answered) in doubtful.chain(unseen) {
         let intent = &record.intent;
-        let place = (intent.step, intent.service.clone());
+        if !is_lookable(&intent.service) {
+            continue;
+        }
         let found = before.iter().flat_map(|watch| &watch.intents).any(|watched| {
             watched.found && (watched.step, &watched.service) == (intent.step, &intent.service)
         });
-        intents.entry(place).or_insert_with(|| WatchedIntent {
-            step: intent.step,
-            service: intent.service.clone(),
-            identity: intent.identity.clone(),
-            path: intent.path.clone(),
-            tag: resource_tag(installation, saga.id, &saga.plan.steps[intent.step].name),
-            name: name_in(intent.redacted_body.as_deref()),
-            sent_ms: intent.at_ms,
-            found,
-        });
+        intents
+            .entry((intent.step, intent.service.clone()))
+            .or_insert_with(|| WatchedIntent {
+                found,
+                ..watched(installation, saga, intent, answered)
+            });
+    }
+    // What the audit has begun goes on.
+    for watched in before.iter().flat_map(|watch| &watch.intents) {
+        if watched.answered {
+            let place = (watched.step, watched.service.clone());
+            intents.entry(place).or_insert_with(|| watched.clone());
+        }
     }
     if intents.is_empty() {
         return None;
@@ -110,6 +136,45 @@ pub fn watch_of(
     })
 }
 
+/// Whether there is anything to watch.
+pub fn is_wanted(saga: &Saga, journal: &[JournalRecord]) -> bool {
+    findings::doubtful(journal)
+        .chain(unseen(saga, journal))
+        .next()
+        .is_some()
+}
+
+fn watched(installation: uuid::Uuid, saga: &Saga, intent: &Intent, answered: bool) -> WatchedIntent {
+    WatchedIntent {
+        step: intent.step,
+        service: intent.service.clone(),
+        identity: intent.identity.clone(),
+        path: intent.path.clone(),
+        tag: resource_tag(installation, saga.id, &saga.plan.steps[intent.step].name),
+        name: name_in(intent.redacted_body.as_deref()),
+        sent_ms: intent.at_ms,
+        found: false,
+        answered,
+    }
+}
+
+/// Creates of undone steps that were answered clearly, and nothing that their steps' `compensate` sent says that it has deleted
+/// anything: what was promised may come yet.
+fn unseen<'a>(saga: &'a Saga, journal: &'a [JournalRecord]) -> impl Iterator<Item = &'a JournalRecord> {
+    let sent = |phase: Phase, method: &'static str| {
+        journal.iter().filter(move |record| {
+            let is_clear = matches!(record.state, RecordState::Answered { conclusive: true, .. });
+            is_clear && record.intent.phase == phase && record.intent.method == method
+        })
+    };
+    sent(Phase::Run, "POST").filter(move |create| {
+        let step = create.intent.step;
+        let mut deletes = sent(Phase::Compensate, "DELETE");
+        matches!(saga.steps[step], StepState::Undone { .. })
+            && !deletes.any(|delete| delete.intent.step == step)
+    })
+}
+
 fn name_in(body: Option<&str>) -> Option<String> {
     let body: Value = serde_json::from_str(body?).ok()?;
     body.get("name")?.as_str().map(str::to_owned)
@@ -120,6 +185,10 @@ pub async fn watch_over(engine: Weak<Engine>, options: WatchOptions) {
     let tick_ms = u64::try_from(options.first_look_ms / 4)
         .unwrap_or(0)
         .clamp(20, 5_000);
+    let mut audit = match engine.upgrade() {
+        Some(engine) => Audit::begin(&options, engine.store.now_ms()),
+        None => return,
+    };
     loop {
         tokio::time::sleep(Duration::from_millis(tick_ms)).await;
         let Some(engine) = engine.upgrade() else { return };
@@ -130,22 +199,30 @@ pub async fn watch_over(engine: Weak<Engine>, options: WatchOptions) {
         if !engine.eldest.load(Ordering::Acquire) {
             continue;
         }
-        if let Err(error) = engine.look_round().await {
+        if let Err(error) = engine.look_round(&mut audit).await {
             tracing::warn!(%error, "watched sagas can't be looked at; trying again soon");
         }
     }
 }
 
 impl Engine {
-    async fn look_round(self: &Arc<Self>) -> Result<(), StoreError> {
+    async fn look_round(self: &Arc<Self>, audit: &mut Audit) -> Result<(), StoreError> {
         let now_ms = self.store.now_ms();
         // Those that are nearly due come along: one listing serves them too.
         let near_ms = now_ms + self.watching.first_look_ms;
         let watches = self.store.due_watches(near_ms, MAX_WATCHES).await?;
-        if watches.iter().all(|(_, watch)| watch.next_look_ms > now_ms) {
+        let audits = audit.is_due(now_ms);
+        if !audits && watches.iter().all(|(_, watch)| watch.next_look_ms > now_ms) {
             return Ok(());
         }
         let mut wanted: BTreeMap<String, Wanted> = BTreeMap::new();
+        for service in self
+            .services
+            .names()
+            .filter(|service| audits && is_lookable(service))
+        {
+            wanted.entry(service.to_owned()).or_default().snapshots = true;
+        }
         for intent in watches.iter().flat_map(|(_, watch)| &watch.intents) {
             let wanted = wanted.entry(intent.service.clone()).or_default();
             wanted.add(&intent.path, intent.name.as_deref());
@@ -162,6 +239,9 @@ impl Engine {
             if let Err(error) = self.looked(saga, watch, &sightings).await {
                 tracing::warn!(%saga, %error, "what a look means for a saga can't be stored; looking again soon");
             }
+        }
+        if audits {
+            self.audit(audit, &sightings).await?;
         }
         Ok(())
     }
@@ -185,7 +265,7 @@ impl Engine {
         let looked = Looked {
             saga: id,
             plan: saga.plan.clone(),
-            from_looks: watch.looks,
+            from_looks: Some(watch.looks),
             watch: None,
             resolved_codes: Vec::new(),
             findings: outcome.findings,
@@ -232,7 +312,7 @@ impl Engine {
             return Ok(());
         }
         self.undo_late(looked.saga, late).await?;
-        looked.from_looks = next.looks;
+        looked.from_looks = Some(next.looks);
         looked.watch = Some(Watch {
             next_look_ms,
             looks: next.looks + 1,

@@ -145,7 +145,7 @@ impl World {
         droplet.json(&self.rules, &self.snapshot_ids_of(droplet.id, now_ms))
     }
 
-    /// Accepts a delete: the droplet is gone when the rules' time has passed. Says whether anything will be removed.
+    /// What GET by id doesn't see yet can't be deleted either. Accepts a delete: the droplet is gone when the rules' time has passed. Says whether anything will be removed.
     pub(in crate::simulator) fn delete_droplet(
         &mut self,
         id: i64,
@@ -154,6 +154,9 @@ impl World {
     ) -> Result<bool, Refusal> {
         let (delete_ms, while_new) = (self.rules.delete_ms, self.rules.delete_while_new);
         let droplet = self.droplets.get_mut(&id).ok_or_else(Refusal::not_found)?;
+        if !droplet.is_seen(now_ms, droplet.lag.get_ms) {
+            return Err(Refusal::not_found());
+        }
         match droplet.presence {
             Presence::Here => {}
             Presence::Leaving | Presence::Gone { .. } => return Err(Refusal::not_found()),

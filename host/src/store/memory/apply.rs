@@ -188,7 +188,7 @@ impl State {
 
     fn looked(&mut self, looked: &Looked) -> Applied {
         let current = self.watches.get(&looked.saga);
-        if current.is_none_or(|watch| watch.looks != looked.from_looks) {
+        if current.map(|watch| watch.looks) != looked.from_looks {
             return Applied::Fenced;
         }
         match &looked.watch {

@@ -296,6 +296,10 @@ impl Store for MemoryStore {
         Ok(self.state().requests(saga, after, limit))
     }
 
+    async fn creates(&self, after: Option<IntentId>, limit: u32) -> Result<Vec<JournalRecord>, StoreError> {
+        Ok(self.state().creates(after, limit))
+    }
+
     async fn logs(&self, saga: SagaId, after: i64, limit: u32) -> Result<Vec<LogRow>, StoreError> {
         let state = self.state();
         let lines = state.logs.get(&saga).into_iter().flatten();

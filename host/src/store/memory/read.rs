@@ -4,7 +4,7 @@ use std::{cmp::Reverse, collections::BTreeSet, sync::Arc};
 
 use super::State;
 use crate::{
-    saga::{IntentId, JournalRecord, Json, RecordState, Saga, SagaId},
+    saga::{IntentId, JournalRecord, Json, Phase, RecordState, Saga, SagaId},
     store::{
         ComponentRow, DefinitionRow, EventRow, FindingRow, LoadedSaga, LogRow, MAX_LOG_ROWS, NewComponent,
         NewLog, Page, PutComponent, ResourceFilter, ResourceRow, SagaFilter, SagaRow, SetStatus,
@@ -113,9 +113,24 @@ impl State {
     }
 
     pub(super) fn requests(&self, saga: SagaId, after: Option<IntentId>, limit: u32) -> Vec<JournalRecord> {
-        let records = self.journal.values().filter(|record| {
-            record.intent.saga == saga && after.is_none_or(|after| record.intent.id > after)
-        });
+        self.without_answers(after, limit, |record| record.intent.saga == saga)
+    }
+
+    pub(super) fn creates(&self, after: Option<IntentId>, limit: u32) -> Vec<JournalRecord> {
+        self.without_answers(after, limit, |record| {
+            record.intent.phase == Phase::Run && record.intent.method == "POST"
+        })
+    }
+
+    fn without_answers(
+        &self,
+        after: Option<IntentId>,
+        limit: u32,
+        wanted: impl Fn(&JournalRecord) -> bool,
+    ) -> Vec<JournalRecord> {
+        let records = self.journal.values();
+        let records =
+            records.filter(|record| wanted(record) && after.is_none_or(|after| record.intent.id > after));
         records
             .take(limit as usize)
             .cloned()

@@ -276,6 +276,10 @@ impl Store for SqlStore {
         views::requests(&mut self.readers.lend().await?, saga, after, limit).await
     }
 
+    async fn creates(&self, after: Option<IntentId>, limit: u32) -> Result<Vec<JournalRecord>, StoreError> {
+        views::creates(&mut self.readers.lend().await?, after, limit).await
+    }
+
     async fn logs(&self, saga: SagaId, after: i64, limit: u32) -> Result<Vec<LogRow>, StoreError> {
         logs::logs(&mut self.readers.lend().await?, saga, after, limit).await
     }

@@ -392,7 +392,8 @@ fn take_looked<'a>(
     touched: &mut Touched<'a>,
 ) -> Applied {
     let saga = looked.saga;
-    if ground.looks.get(&saga.to_string()) != Some(&i64::from(looked.from_looks)) {
+    let from_looks = looked.from_looks.map(i64::from);
+    if ground.looks.get(&saga.to_string()).copied() != from_looks {
         return Applied::Fenced;
     }
     match &looked.watch {

@@ -201,6 +201,26 @@ pub(super) async fn requests(
     all("a request", &rows, record::journal)
 }
 
+pub(super) async fn creates(
+    connection: &mut Connection,
+    after: Option<IntentId>,
+    limit: u32,
+) -> Result<Vec<JournalRecord>, StoreError> {
+    let rows = sql!(
+        "select
+            id, saga_id, step, phase, once_key, service, identity, method, path, request_hash, redacted_body, at_ms,
+            state, ended_ms, conclusive, status, headers, ? as body
+         from http_journal where phase = 'run' and method = 'POST' and id > ? order by id limit ?"
+    )
+    .bind([].as_slice())
+    .bind(after.map_or_else(String::new, |after| after.to_string()))
+    .bind(limit)
+    .all(connection)
+    .await
+    .map_err(store_error)?;
+    Ok(readable("a request", &rows, record::journal))
+}
+
 pub(super) async fn resources(
     connection: &mut Connection,
     filter: &ResourceFilter,
