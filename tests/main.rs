@@ -34,6 +34,7 @@ mod droplets;
 mod engine;
 mod faults;
 mod graphs;
+mod guarantees;
 mod late;
 mod live;
 mod loopback;

@@ -7,7 +7,7 @@
 //! | `world` | one moment of everything |
 //! | `moves` | what can happen next |
 //! | `ownership` | leases, claims, verbs that take a saga, and the watch over one that has ended |
-//! | `owner` | the step's `run` and `compensate` as its owner calls them |
+//! | `owner` | the step's two phases as its owner calls them |
 //! | `cloud` | one create, from its host's last check to what it makes, and back to the journal |
 //! | `rules`, `properties` | what can be switched off; what must hold |
 //! | `search` | breadth first, and back from where everything rests |
@@ -19,7 +19,7 @@
 //! | `FencedWrites`: a write changes rows only for the saga's owner, under its fence | a host that doesn't know yet sends a second create | `store` contract 3 | `store::contract`, `store::differential` |
 //! | `RaisedFence`: every change of owner raises the fence | a saga comes back to a host whose old call goes on | `Store::claim`, `Store::take` | `several_hosts::a_cancel_through_another_host_takes_the_saga_over` |
 //! | `RunOutLease`: only sagas of hosts whose lease has run out by the database's clock are claimed | a living host sends what others have given up | `Store::claim` | `store::contract` |
-//! | `LostForEver`: a lost host never comes back | the same | `Store::heartbeat` | `store::contract`, `engine::lease` |
+//! | `LostForEver`: a lost host never comes back | the same | `Store::heartbeat` | `store::ownership` |
 //! | `LeaseChecked`: before a create leaves its host checks that its lease has a margin | the same | `engine::lease`, `cloud::leave` | `several_hosts::a_host_without_its_database_sends_nothing_more_and_another_makes_no_second_droplet` |
 //! | `IntentFirst`: a create leaves only once its intent is durable | nobody knows of what it made | `cloud::write` | `cloud_once::a_request_leaves_only_after_its_intent_is_durable` |
 //! | `AnswersUnfenced`: an answer is recorded whoever owns the saga now | the saga waits for ever for an exchange that has ended; what the answer named is left to people | `store` contract 5 | `several_hosts::a_saga_taken_with_its_request_on_the_wire_hears_of_the_answer_and_makes_no_second_droplet` |
