@@ -1,4 +1,4 @@
-//! The store: its contract on every implementation, the databases against the model, and what is SQLite's own.
+//! The store: its contract on every implementation, the databases against the model, several at once, and what is SQLite's own.
 
 mod catalogue;
 mod contract;
@@ -11,6 +11,7 @@ mod journal;
 mod live;
 mod ownership;
 mod sqlite;
+mod together;
 mod tokens;
 mod views;
 mod watches;
