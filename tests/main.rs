@@ -35,6 +35,7 @@ mod engine;
 mod faults;
 mod graphs;
 mod guarantees;
+mod kills;
 mod late;
 mod live;
 mod loopback;

@@ -9,21 +9,21 @@
 //!
 //! | guaranteed | shown by |
 //! |---|---|
-//! | A 202 is answered only once the saga is durable; so is every status, event and answer to a verb | `crash::kills_at_random_moments_with_twenty_sagas_in_flight_lose_nothing`, `store::contract`, `trouble::disk` |
+//! | A 202 is answered only once the saga is durable; so is every status, event and answer to a verb | `crash::kills_at_random_moments_with_twenty_sagas_in_flight_lose_nothing`, `kills`, `store::contract`, `trouble::disk` |
 //! | A start under an `Idempotency-Key` that is asked for again is the same saga | `store::contract::sqlite::a_taken_idempotency_key_changes_nothing_and_names_the_saga`, `live::each_saga_of_a_batch_is_decided_for_itself` |
 //! | All changes of one commit are there, or none; one that can't be applied fails no other | `store::contract::sqlite::a_bad_change_in_the_middle_leaves_nothing_and_its_neighbours_are_applied`, `store::differential` |
 //! | Resuming costs the same however old a saga is: rows are the truth, no history is replayed | `engine::a_sleeping_saga_survives_the_host_and_is_not_in_memory` |
-//! | The event log only grows: what was read once is read again, in the same order | `simulation`, `live::a_reader_that_comes_back_gets_what_it_missed_once` |
+//! | The event log only grows: what was read once is read again, in the same order | `simulation`, `kills`, `live::a_reader_that_comes_back_gets_what_it_missed_once` |
 //!
 //! # What a saga makes
 //!
 //! | guaranteed | shown by |
 //! |---|---|
-//! | A mutating request leaves only once its intent is durable | `cloud_once::a_request_leaves_only_after_its_intent_is_durable`, `simulation` |
+//! | A mutating request leaves only once its intent is durable | `cloud_once::a_request_leaves_only_after_its_intent_is_durable`, `kills`, `simulation` |
 //! | A request under a `once` key takes effect at most once; it is sent again only if it was refused or never left | `cloud_wire::a_request_that_changes_something_is_never_sent_twice`, `faults::create`, `simulation` |
 //! | At most one droplet per create step survives | `simulation::whatever_becomes_of_the_answer_to_a_create_the_end_is_one_that_is_promised`, `faults::create::a_create_makes_one_droplet_or_none_whatever_becomes_of_its_answer` |
 //! | Completed means that every step succeeded; compensated and cancelled, that every step is undone or never began | `simulation`, `saga_core` |
-//! | Once a saga rests, whatever it made is in the inventory, or undone, or named in a finding, or watched | `simulation`, `crash` |
+//! | Once a saga rests, whatever it made is in the inventory, or undone, or named in a finding, or watched | `simulation`, `kills`, `crash` |
 //! | What shows up after the end under the tag of an undone step is undone; under any other it is named | `late::a_droplet_that_shows_up_an_hour_after_the_saga_was_undone_is_undone_too`, `late::a_second_droplet_of_a_step_that_is_done_is_told_and_lives_and_foreign_ones_are_left_alone` |
 //! | What an answer promised and nobody saw is watched like a doubt; what stands behind a clear answer is found by the audit | `late::a_droplet_that_was_promised_and_shows_up_only_after_its_step_was_undone_is_undone_too`, `late::a_second_droplet_behind_a_clear_answer_is_found_by_the_audit_and_told_once` |
 //! | Nothing without our tags is touched | `late::a_second_droplet_of_a_step_that_is_done_is_told_and_lives_and_foreign_ones_are_left_alone` |

@@ -49,10 +49,25 @@ impl Host {
         token: Option<String>,
         environment: Vec<(&'static str, OsString)>,
     ) -> Host {
+        Host::start_from("sim-token", cloud, arguments, token, environment).await
+    }
+
+    /// With a credential by which whoever is on the way to the cloud can tell hosts apart.
+    pub async fn start_as(secret: &str, cloud: &str, arguments: &[String], token: Option<String>) -> Host {
+        Host::start_from(secret, cloud, arguments, token, Vec::new()).await
+    }
+
+    async fn start_from(
+        secret: &str,
+        cloud: &str,
+        arguments: &[String],
+        token: Option<String>,
+        environment: Vec<(&'static str, OsString)>,
+    ) -> Host {
         let data = tempfile::tempdir().unwrap();
         let services = data.path().join("services.toml");
         let credential = data.path().join("credential");
-        std::fs::write(&credential, "sim-token").unwrap();
+        std::fs::write(&credential, secret).unwrap();
         // A budget that a quick test doesn't meet; the budget has tests of its own.
         let text = format!(
             "[services.digitalocean]\nbase_url = {:?}\ncredential_file = {credential:?}\nper_minute = 100000\nper_hour = 1000000\n\
@@ -90,6 +105,12 @@ impl Host {
             .status()
             .unwrap();
         assert!(sent.success());
+    }
+
+    /// Whether it has ended though nobody killed it.
+    pub fn has_ended(&mut self) -> bool {
+        let ended = |process: &mut Child| process.try_wait().unwrap().is_some();
+        self.process.as_mut().is_some_and(ended)
     }
 
     /// The exit code of a host that ends by itself, or was asked to.
@@ -177,6 +198,10 @@ impl Host {
     /// Of the process itself.
     pub fn pid(&self) -> u32 {
         self.process.as_ref().expect("it runs").id()
+    }
+
+    pub fn url(&self) -> &str {
+        &self.url
     }
 
     /// The folder that the host was given.
