@@ -49,15 +49,26 @@ impl Host {
         token: Option<String>,
         environment: Vec<(&'static str, OsString)>,
     ) -> Host {
-        Host::start_from("sim-token", cloud, arguments, token, environment).await
+        let mut host = Host::of("sim-token", cloud, arguments, token, environment);
+        host.restart().await;
+        host
     }
 
     /// With a credential by which whoever is on the way to the cloud can tell hosts apart.
     pub async fn start_as(secret: &str, cloud: &str, arguments: &[String], token: Option<String>) -> Host {
-        Host::start_from(secret, cloud, arguments, token, Vec::new()).await
+        let mut host = Host::of(secret, cloud, arguments, token, Vec::new());
+        host.restart().await;
+        host
     }
 
-    async fn start_from(
+    /// Started, whether it then comes up or not.
+    pub fn spawned(cloud: &str, arguments: &[String], token: Option<String>) -> Host {
+        let mut host = Host::of("sim-token", cloud, arguments, token, Vec::new());
+        drop(host.spawn());
+        host
+    }
+
+    fn of(
         secret: &str,
         cloud: &str,
         arguments: &[String],
@@ -75,7 +86,7 @@ impl Host {
             cloud
         );
         std::fs::write(&services, text).unwrap();
-        let mut host = Host {
+        Host {
             data,
             services,
             arguments: arguments.to_vec(),
@@ -84,9 +95,7 @@ impl Host {
             environment,
             url: String::new(),
             http: super::http::client(),
-        };
-        host.restart().await;
-        host
+        }
     }
 
     /// SIGKILL: nothing is flushed, nobody is told.
@@ -232,13 +241,25 @@ impl Host {
         path: &str,
         body: Option<Value>,
     ) -> Option<(u16, Option<String>, Value)> {
-        let mut request = self
-            .http
-            .request(method, format!("{}{path}", self.url))
-            .bearer_auth(self.token());
+        let mut request = self.request(method, path);
         if let Some(body) = body {
             request = request.json(&body);
         }
+        Host::answer(request).await
+    }
+
+    /// As `ask`, for a saga under an idempotency key.
+    pub async fn start_once(&self, key: &str, body: &Value) -> Option<(u16, Option<String>, Value)> {
+        let request = self.request(Method::POST, "/v1/sagas");
+        Host::answer(request.header("idempotency-key", key).json(body)).await
+    }
+
+    fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
+        let url = format!("{}{path}", self.url);
+        self.http.request(method, url).bearer_auth(self.token())
+    }
+
+    async fn answer(request: reqwest::RequestBuilder) -> Option<(u16, Option<String>, Value)> {
         let answer = request.send().await.ok()?;
         let status = answer.status().as_u16();
         let again = answer.headers().get("retry-after");

@@ -23,6 +23,8 @@ pub struct Server {
     programs: PathBuf,
     folder: PathBuf,
     pub port: u16,
+    /// Of the server program.
+    options: String,
     databases: AtomicU32,
     /// Its standard input is what the shell waits for.
     _shell: Child,
@@ -83,23 +85,34 @@ impl Server {
             ])
             .arg("--pgdata")
             .arg(&data));
+        let port = free_port();
+        let mut options = format!(
+            "-h 127.0.0.1 -p {port} -k '{}' -c max_connections=200 -c shared_buffers=64MB",
+            folder.display()
+        );
+        for setting in settings {
+            options.push_str(&format!(" -c {setting}"));
+        }
         let server = Server {
-            port: free_port(),
+            port,
+            options,
             databases: AtomicU32::new(0),
             _shell: janitor(&programs, &folder),
             programs,
             folder,
         };
-        let mut options = format!(
-            "-h 127.0.0.1 -p {} -k '{}' -c max_connections=200 -c shared_buffers=64MB",
-            server.port,
-            server.folder.display()
-        );
-        for setting in settings {
-            options.push_str(&format!(" -c {setting}"));
-        }
-        server.control(&["start", "-w", "-o", &options]);
+        server.go_on();
         Some(server)
+    }
+
+    /// Starts it again after `stop`.
+    pub fn go_on(&self) {
+        self.control(&["start", "-w", "-o", &self.options]);
+    }
+
+    /// `fast` or `immediate` (as after kill -9).
+    pub fn stop(&self, mode: &str) {
+        self.control(&["stop", "-w", "-m", mode]);
     }
 
     /// The log is a file: a server that had our pipes would keep us waiting for their end.
@@ -124,8 +137,19 @@ impl Server {
         self.url(&name)
     }
 
+    /// The address of a new, empty database that belongs to a user of its own, `app`, who may no more than that.
+    pub fn database_of_app(&self) -> String {
+        self.sql("postgres", "create role app login");
+        self.sql("postgres", "create database app owner app");
+        self.url_of("app", "app")
+    }
+
     pub fn url(&self, database: &str) -> String {
-        format!("postgres://{USER}@127.0.0.1:{}/{database}", self.port)
+        self.url_of(USER, database)
+    }
+
+    pub fn url_of(&self, user: &str, database: &str) -> String {
+        format!("postgres://{user}@127.0.0.1:{}/{database}", self.port)
     }
 
     /// Runs a statement as the superuser, and answers its rows, a line each with `|` between columns.

@@ -5,7 +5,10 @@ use std::os::unix::process::ExitStatusExt as _;
 use reqwest::Method;
 use serde_json::json;
 
-use super::{Stage, provision, sleeper};
+use super::{
+    Stage,
+    sagas::{provision, sleeper},
+};
 use crate::{
     cli_binary::{arcadia, exit_code, text},
     support::disk::Trouble,

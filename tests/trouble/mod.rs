@@ -1,21 +1,25 @@
 //! The database in trouble: the real binary on a real database whose disk is full, read-only or unreliable, or which has rows
 //! that make no sense. After each, what was acknowledged is there, and cloud, inventory and sagas agree.
 
+mod database;
 mod disk;
+mod postgres;
 mod rows;
+mod sagas;
 
-use std::{collections::BTreeMap, ffi::OsString, time::Duration};
+use std::{
+    collections::BTreeMap,
+    ffi::OsString,
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
 
 use arcadia::simulator::{Options, Rules, Simulator};
 use reqwest::Method;
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use crate::support::{
-    disk::Disk,
-    host::Host,
-    postgres::{self, Server},
-    simulator::Control,
-};
+use self::sagas::{failing_provision, provision, sleeper};
+use crate::support::{disk::Disk, host::Host, simulator::Control};
 
 const SCRIPTED: &[u8] = include_bytes!("../../steps-wasm/examples/components/scripted.wasm");
 
@@ -38,50 +42,14 @@ impl Base for Disk {
     }
 }
 
-/// PostgreSQL.
-struct Database {
-    server: &'static Server,
-    url: String,
-}
-
-impl Base for Database {
-    fn arguments(&self) -> Vec<String> {
-        // A lease that can be waited for.
-        [
-            "--database",
-            &self.url,
-            "--lease-ms",
-            "3000",
-            "--heartbeat-ms",
-            "400",
-        ]
-        .map(str::to_owned)
-        .to_vec()
-    }
-
-    fn environment(&self) -> Vec<(&'static str, OsString)> {
-        Vec::new()
-    }
-}
-
-impl Database {
-    /// `None`: there is no PostgreSQL here, and the test is skipped.
-    fn new() -> Option<Database> {
-        let server = postgres::shared()?;
-        let url = server.database();
-        Some(Database { server, url })
-    }
-
-    fn sql(&self, statement: &str) -> String {
-        let name = self.url.rsplit('/').next().unwrap_or_default();
-        self.server.sql(name, statement)
-    }
-}
+/// Sagas that are started in one time of trouble: all fit on one page.
+const MOST: usize = 100;
 
 struct Stage<B> {
     _simulator: Simulator,
     control: Control,
     base: B,
+    cloud: String,
     host: Host,
     /// Sagas that were acknowledged, and what each comes to.
     acknowledged: BTreeMap<String, &'static str>,
@@ -115,9 +83,15 @@ impl<B: Base> Stage<B> {
             control: Control::of(&simulator),
             _simulator: simulator,
             base,
+            cloud,
             host,
             acknowledged: BTreeMap::new(),
         }
+    }
+
+    /// Another host on the same database, started whether it comes up or not.
+    fn second(&self) -> Host {
+        Host::spawned(&self.cloud, &self.base.arguments(), Some(self.host.token()))
     }
 
     async fn accept(&mut self, (request, end): (Value, &'static str)) -> String {
@@ -135,11 +109,59 @@ impl<B: Base> Stage<B> {
         }
     }
 
+    /// Goes on starting sagas until the trouble is over, each under a key of its own and again for as long as it is refused. Answers
+    /// how often that was.
+    async fn starting_during(&mut self, trouble: impl Future<Output = ()>) -> usize {
+        let over = AtomicBool::new(false);
+        let trouble = async {
+            trouble.await;
+            over.store(true, Ordering::Release);
+        };
+        let ((), (accepted, refused)) = tokio::join!(trouble, self.start_until(&over));
+        self.acknowledged.extend(accepted);
+        refused
+    }
+
+    async fn start_until(&self, over: &AtomicBool) -> (BTreeMap<String, &'static str>, usize) {
+        let mut accepted = BTreeMap::new();
+        let mut refused = 0;
+        for number in 1_000.. {
+            if over.load(Ordering::Acquire) {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            if accepted.len() >= MOST {
+                continue;
+            }
+            let (request, end) = match number % 4 {
+                0 => provision(number),
+                1 => failing_provision(number),
+                _ => sleeper(200),
+            };
+            let saga = loop {
+                match self.host.start_once(&format!("key-{number}"), &request).await {
+                    Some((200 | 202, _, body)) => break body["id"].as_str().unwrap().to_owned(),
+                    Some((503, Some(_), body)) if body["code"] == "store-unavailable" => refused += 1,
+                    other => panic!("{other:?}\n{}", self.host.log()),
+                }
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            };
+            accepted.insert(saga, end);
+        }
+        (accepted, refused)
+    }
+
     /// Everything acknowledged comes to its end; nothing else is there; cloud and inventory are the same.
     async fn check(&self, case: &str) {
         for (saga, end) in &self.acknowledged {
             let status = self.host.rest_of(saga).await;
-            assert_eq!(status, *end, "{case}: saga {saga}\n{}", self.host.log());
+            if status != *end {
+                let steps = self.host.get(&format!("/v1/sagas/{saga}/steps")).await;
+                panic!(
+                    "{case}: saga {saga} is {status}, not {end}: {steps}\n{}",
+                    self.host.log()
+                );
+            }
         }
         let rows = self.host.get("/v1/sagas?limit=200").await;
         let there = rows["items"].as_array().unwrap().len();
@@ -211,55 +233,4 @@ impl<B: Base> Stage<B> {
         }
         panic!("the host is not ready: {}", self.host.log());
     }
-}
-
-/// Intervals that make a test quick.
-fn quick() -> Value {
-    let params = json!({ "poll_interval_ms": 100, "settle_ms": 1_500, "absence_recheck_ms": 100 });
-    json!({ "create": params, "wait": { "poll_interval_ms": 100 }, "register": {} })
-}
-
-fn wish(name: String) -> Value {
-    json!({
-        "droplet_name": name, "droplet_region": "fra1", "droplet_size": "s-1vcpu-1gb", "droplet_image": "ubuntu-24-04-x64",
-    })
-}
-
-fn provision(number: usize) -> (Value, &'static str) {
-    let request = json!({
-        "definition": "provision_droplet", "inputs": wish(format!("kept-{number}")), "params": quick(),
-    });
-    (request, "completed")
-}
-
-fn failing_provision(number: usize) -> (Value, &'static str) {
-    let request = json!({
-        "kind": "test", "inputs": wish(format!("undone-{number}")), "params": quick(),
-        "steps": [
-            { "name": "create", "component": "create-droplet" },
-            { "name": "wait", "component": "wait-droplet-active" },
-            { "name": "register", "component": "register-droplet" },
-            {
-                "name": "fail", "component": "scripted",
-                "params": { "run": [{ "permanent": { "code": "on-purpose", "message": "the last step fails" } }] },
-            },
-        ],
-    });
-    (request, "compensated")
-}
-
-/// Keeps something, sleeps, and keeps more. Its plan is its own: no other has this number.
-fn sleeper(after_ms: u64) -> (Value, &'static str) {
-    let run = json!([
-        { "set": { "a": [1] } }, { "checkpoint": {} }, { "again": { "after_ms": after_ms, "times": 3, "state": { "x": 1 } } },
-        { "done": { "y": 2 } },
-    ]);
-    let request = json!({
-        "kind": "test",
-        "steps": [
-            { "name": "first", "component": "scripted", "params": { "run": [{ "done": { "first": true } }] } },
-            { "name": "second", "component": "scripted", "params": { "run": run } },
-        ],
-    });
-    (request, "completed")
 }

@@ -4,7 +4,11 @@ use reqwest::Method;
 use serde_json::json;
 use sqlx::{Connection as _, SqliteConnection, sqlite::SqliteConnectOptions};
 
-use super::{Base, Database, Stage, provision, sleeper};
+use super::{
+    Base, Stage,
+    database::Database,
+    sagas::{provision, sleeper},
+};
 use crate::support::{disk::Disk, host::Host};
 
 /// What a disk or a hasty hand makes of one saga's rows: what it is, the statement, and the one that puts it right again.

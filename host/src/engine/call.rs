@@ -207,13 +207,15 @@ impl Engine {
         Ok(accounts)
     }
 
-    /// Stores what the call brought, however long the database is away; then the saga goes on.
+    /// Stores what the call brought, however long the database is away; then the saga goes on. Nothing of a lost host's can be stored:
+    /// the next owner calls the step again.
     async fn call_ended(self: &Arc<Self>, call: &CallContext, mut ended: Ended) {
         let (saga, step, phase) = (call.saga, call.step, call.phase);
         loop {
             let mut entry = match self.open(saga).await {
                 Ok(entry) => entry,
                 Err(OpenError::Unknown) => return,
+                Err(OpenError::Store(_)) if self.lease.is_lost() => return,
                 Err(OpenError::Store(error)) => {
                     tracing::warn!(%saga, %error, "what a step brought can't be stored yet");
                     tokio::time::sleep(STORE_AGAIN).await;
@@ -249,6 +251,7 @@ impl Engine {
                 )
                 .await
             {
+                Err(AdvanceError::Store(_)) if self.lease.is_lost() => return,
                 Err(AdvanceError::Store(error)) => {
                     tracing::warn!(%saga, %error, "what a step brought can't be stored yet");
                     drop(entry);

@@ -92,6 +92,8 @@ use catalog::Catalog;
 
 /// Sagas that are loaded at the same time when many wake at once.
 const WAKING: usize = 64;
+/// How long a host that ends tries to tell its database.
+const LEAVES_IN: Duration = Duration::from_secs(10);
 /// The lease of a host that has its database alone: a hundred years.
 const FOR_EVER_MS: i64 = 100 * 365 * 86_400_000;
 
@@ -283,11 +285,19 @@ impl Engine {
         if tokio::time::timeout(grace, quiet).await.is_err() {
             tracing::info!("calls are still in progress; they are called again at the next start");
         }
-        self.logs.flush().await;
-        if !self.lease.is_lost()
-            && let Err(error) = self.store.leave(self.host).await
-        {
-            tracing::warn!(%error, "other hosts can't be told that this one ends; they notice when its lease runs out");
+        let left = async {
+            self.logs.flush().await;
+            if self.lease.is_lost() {
+                return;
+            }
+            if let Err(error) = self.store.leave(self.host).await {
+                tracing::warn!(%error, "other hosts can't be told that this one ends; they notice when its lease runs out");
+            }
+        };
+        if tokio::time::timeout(LEAVES_IN, left).await.is_err() {
+            tracing::warn!(
+                "the database does not answer; other hosts notice this one's end when its lease runs out"
+            );
         }
         let tasks = std::mem::take(&mut *self.tasks.lock().expect("no code panics under this lock"));
         for task in tasks.into_iter().skip(1) {

@@ -3,8 +3,11 @@
 //! Runners hand it changes; it commits what has gathered since the last commit was done, at most [`BATCH`] at a time, in
 //! one transaction, in the order in which they came. Nobody gets an answer before the disk has it. A queue that is full makes
 //! callers wait ([`Writer::submit`]) or is told to people ([`Writer::offer`]); it never grows.
+//!
+//! A commit may take long: somebody keeps its rows locked, or its answer is lost and the server can't be asked what became of it. Who
+//! is in it waits until that is known. After [`LATE`] nobody else does: what has come since is refused, and is not written.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use tokio::{
     sync::{mpsc, oneshot, watch},
@@ -18,6 +21,8 @@ use crate::store::{Applied, Change, Store, StoreError, end_process};
 pub const BATCH: usize = 256;
 /// Changes that may wait for the disk.
 const QUEUE: usize = 4_096;
+/// How long a commit may take before others are told that the database doesn't answer.
+const LATE: Duration = Duration::from_secs(5);
 
 #[derive(Clone)]
 pub struct Writer {
@@ -90,7 +95,7 @@ async fn write(
             .drain(..)
             .map(|pending| (pending.change, pending.answer))
             .unzip();
-        match store.commit(changes).await {
+        match commit(&*store, &health, &mut incoming, changes).await {
             Ok(applied) => {
                 health.written();
                 commits.send_modify(|count| *count += 1);
@@ -107,6 +112,34 @@ async fn write(
                 for answer in answers {
                     let _ = answer.send(Err(StoreError::Unavailable(reason.clone().into())));
                 }
+            }
+        }
+    }
+}
+
+/// Refuses what comes while the commit is late.
+async fn commit(
+    store: &dyn Store,
+    health: &Health,
+    incoming: &mut mpsc::Receiver<Pending>,
+    changes: Vec<Change>,
+) -> Result<Vec<Applied>, StoreError> {
+    let mut committed = store.commit(changes);
+    if let Ok(committed) = tokio::time::timeout(LATE, &mut committed).await {
+        return committed;
+    }
+    health.not_written();
+    tracing::warn!(
+        seconds = LATE.as_secs(),
+        "the database has not answered a commit; what comes meanwhile is refused"
+    );
+    loop {
+        tokio::select! {
+            biased;
+            committed = &mut committed => return committed,
+            Some(pending) = incoming.recv() => {
+                let reason = "an earlier commit has not been answered yet";
+                let _ = pending.answer.send(Err(StoreError::Unavailable(reason.into())));
             }
         }
     }

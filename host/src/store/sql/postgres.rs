@@ -6,7 +6,7 @@
 use std::{
     str::FromStr as _,
     sync::atomic::{AtomicI64, Ordering},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use sqlx::{
@@ -33,16 +33,25 @@ static MIGRATIONS: Migrator = sqlx::migrate!("../migrations/postgres");
 const OLDEST_VERSION: i64 = 15;
 const READERS: u32 = 8;
 const READER_WITHIN: Duration = Duration::from_secs(10);
-/// How long a server that was not there may take until what became of a commit is known.
-const SETTLED_WITHIN: Duration = Duration::from_secs(60);
 const SETTLE_PAUSE: Duration = Duration::from_millis(200);
 /// Marks of writers that have been gone for so long are forgotten: a week.
 const FORGET_MARKS_MS: i64 = 7 * 86_400_000;
-/// A host that is stopped in the middle of a transaction must not keep the others waiting: the server ends it soon.
+/// Whatever the user or the database is set to. A host that is stopped in the middle of a transaction must not keep the others
+/// waiting: the server ends it soon.
 const SETTINGS: &str = "
     set statement_timeout = '30s';
     set lock_timeout = '10s';
-    set idle_in_transaction_session_timeout = '5s'";
+    set idle_in_transaction_session_timeout = '5s';
+    set default_transaction_read_only = off";
+/// Hosts that start together wait for the one that is first, and that one for the size of the tables.
+const MIGRATION_SETTINGS: &str = "
+    set statement_timeout = 0;
+    set lock_timeout = 0;
+    set idle_in_transaction_session_timeout = 0;
+    set default_transaction_isolation = 'read committed';
+    set default_transaction_read_only = off";
+/// The server has no session left for this user.
+const TOO_MANY_CONNECTIONS: &str = "53300";
 
 pub(super) struct Server {
     options: PgConnectOptions,
@@ -102,13 +111,26 @@ impl Server {
             .connect()
             .await
             .map_err(|error| self.cannot_open(&error))?;
+        connection
+            .execute(MIGRATION_SETTINGS)
+            .await
+            .map_err(store_error)?;
         check(&found(&mut connection).await.map_err(store_error)?)?;
         MIGRATIONS.run(&mut connection).await.map_err(migrate_error)
     }
 
     fn cannot_open(&self, error: &sqlx::Error) -> StoreError {
+        let state = error.as_database_error().and_then(|error| error.code());
+        let advice = if state.as_deref() == Some(TOO_MANY_CONNECTIONS) {
+            format!(
+                "; no session is free: a host takes up to {}, so raise max_connections or the user's connection limit, or end others",
+                READERS + 1
+            )
+        } else {
+            String::new()
+        };
         StoreError::Refused(format!(
-            "the database {} on {}:{} can't be opened: {error}",
+            "the database {} on {}:{} can't be opened: {error}{advice}",
             self.options.get_database().unwrap_or("of the user's name"),
             self.options.get_host(),
             self.options.get_port(),
@@ -159,9 +181,9 @@ impl Server {
         })
     }
 
-    /// Whether the transaction with this mark was committed. An error, [`StoreError::Durability`], when that can't be told in time.
+    /// Whether the transaction with this mark was committed: nobody may be answered before that is known, however long the server is
+    /// away. The lease of a host runs out meanwhile, and it ends. An error, [`StoreError::Durability`], when the row is not there.
     pub(super) async fn happened(&self, mark: &Mark) -> Result<bool, StoreError> {
-        let began = Instant::now();
         loop {
             match self.marked(mark).await {
                 Ok(Some(number)) => return Ok(number == mark.number),
@@ -170,13 +192,6 @@ impl Server {
                         "the answer to a commit is lost, and so is the row that tells whether it happened"
                             .to_owned(),
                     ));
-                }
-                Err(error) if began.elapsed() >= SETTLED_WITHIN => {
-                    return Err(StoreError::Durability(format!(
-                        "the answer to a commit is lost, and for {} s the database couldn't be asked whether it \
-                         happened: {error}",
-                        SETTLED_WITHIN.as_secs()
-                    )));
                 }
                 Err(error) => {
                     tracing::debug!(%error, "the database can't be asked what became of a commit");
