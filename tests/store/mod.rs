@@ -2,6 +2,7 @@
 
 mod catalogue;
 mod contract;
+mod cut;
 mod differential;
 mod fixture;
 mod generator;
