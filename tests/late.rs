@@ -370,7 +370,7 @@ async fn a_second_droplet_behind_a_clear_answer_is_found_by_the_audit_and_told_o
         let journal = stand.control.journal().await;
         journal
             .iter()
-            .filter(|entry| entry.path == "/v2/snapshots")
+            .filter(|entry| entry.method == "GET" && entry.path == "/v2/droplets")
             .count()
     };
     let before = listings().await;

@@ -17,7 +17,7 @@ use serde_json::json;
 
 use super::{Engine, WatchOptions, judge::Sightings, watched};
 use crate::{
-    cloud::{Seen, Sighting},
+    cloud::{SNAPSHOT, Seen, Sighting},
     engine::history,
     saga::{JournalRecord, Json, SagaId, id::RESOURCE_TAG_PREFIX},
     store::{Cursor, HOST, Looked, NewEvent, Page, ResourceFilter, StoreError, Watch},
@@ -116,6 +116,21 @@ impl Engine {
             }
         }
         Ok(())
+    }
+
+    /// Whether any was ever made: who never makes any may not be allowed to list them, and has nothing to audit.
+    pub(super) async fn has_snapshots(&self, service: &str) -> Result<bool, StoreError> {
+        let filter = ResourceFilter {
+            provider: Some(service.to_owned()),
+            kind: Some(SNAPSHOT.to_owned()),
+            with_deleted: true,
+            ..ResourceFilter::default()
+        };
+        let page = Page {
+            limit: 1,
+            after: None,
+        };
+        Ok(!self.store.resources(&filter, page).await?.is_empty())
     }
 
     /// Kind and id of everything of this account that the inventory has and holds to be there.

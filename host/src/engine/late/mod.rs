@@ -221,7 +221,7 @@ impl Engine {
             .names()
             .filter(|service| audits && is_lookable(service))
         {
-            wanted.entry(service.to_owned()).or_default().snapshots = true;
+            wanted.entry(service.to_owned()).or_default().snapshots = self.has_snapshots(service).await?;
         }
         for intent in watches.iter().flat_map(|(_, watch)| &watch.intents) {
             let wanted = wanted.entry(intent.service.clone()).or_default();
