@@ -1,26 +1,59 @@
-//! A line between two processes, which can be cut, and which can keep whoever calls waiting.
+//! A line between two processes, which can be cut or slowed, and which can keep whoever calls waiting.
 
-use std::{
-    net::SocketAddr,
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::{net::SocketAddr, sync::Mutex, time::Duration};
 
 use tokio::{
-    io,
+    io::{self, AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpSocket, TcpStream},
-    sync::watch,
+    sync::{mpsc, watch},
     task::JoinHandle,
+    time::Instant,
 };
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
+enum Passage {
     Open,
     /// Nothing passes, in either direction, and nobody is told; new calls are taken, and nothing more.
     Cut,
     /// New calls are not taken: the system of whoever calls keeps on trying. What is open stays so.
     Busy,
 }
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct State {
+    passage: Passage,
+    /// What is said now arrives so much later: from the caller, and to it.
+    delays: Delays,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Delays {
+    pub there: Duration,
+    pub back: Duration,
+}
+
+impl Delays {
+    const NONE: Delays = Delays {
+        there: Duration::ZERO,
+        back: Duration::ZERO,
+    };
+
+    pub fn each_way(delay: Duration) -> Delays {
+        Delays {
+            there: delay,
+            back: delay,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Direction {
+    There,
+    Back,
+}
+
+/// Chunks that may be under way in one direction of one call.
+const UNDER_WAY: usize = 1_024;
 
 pub struct Line {
     pub address: SocketAddr,
@@ -37,12 +70,15 @@ impl Line {
         // No queue: a line that is busy is so after one call.
         let listener = socket.listen(1).unwrap();
         let address = listener.local_addr().unwrap();
-        let state = watch::Sender::new(State::Open);
+        let state = watch::Sender::new(State {
+            passage: Passage::Open,
+            delays: Delays::NONE,
+        });
         let mut now = state.subscribe();
         let states = state.clone();
         let answering = tokio::spawn(async move {
             loop {
-                if now.wait_for(|now| *now != State::Busy).await.is_err() {
+                if now.wait_for(|now| now.passage != Passage::Busy).await.is_err() {
                     return;
                 }
                 let caller = tokio::select! {
@@ -67,12 +103,17 @@ impl Line {
     }
 
     pub fn cut(&self) {
-        self.state.send_replace(State::Cut);
+        self.state.send_modify(|now| now.passage = Passage::Cut);
+    }
+
+    /// What is under way already arrives as it would have, and before what is said from here on.
+    pub fn slow(&self, delays: Delays) {
+        self.state.send_modify(|now| now.delays = delays);
     }
 
     /// From here on callers wait until the line is mended, as far as their systems are patient.
     pub async fn keep_busy(&self) {
-        self.state.send_replace(State::Busy);
+        self.state.send_modify(|now| now.passage = Passage::Busy);
         loop {
             let call = TcpStream::connect(self.address);
             match tokio::time::timeout(Duration::from_millis(300), call).await {
@@ -84,40 +125,109 @@ impl Line {
 
     pub fn mend(&self) {
         self.crowd.lock().unwrap().clear();
-        self.state.send_replace(State::Open);
+        self.state.send_replace(State {
+            passage: Passage::Open,
+            delays: Delays::NONE,
+        });
     }
 }
 
 async fn talk(caller: TcpStream, callee: TcpStream, states: watch::Receiver<State>) {
+    for end in [&caller, &callee] {
+        end.set_nodelay(true).unwrap();
+    }
     let (caller_says, caller_hears) = caller.into_split();
     let (callee_says, callee_hears) = callee.into_split();
-    let states = Arc::new(states);
-    let one = tokio::spawn(carry(caller_says, callee_hears, states.clone()));
-    carry(callee_says, caller_hears, states).await;
-    one.abort();
+    let there = carry(caller_says, callee_hears, states.clone(), Direction::There);
+    let there = tokio::spawn(there);
+    carry(callee_says, caller_hears, states, Direction::Back).await;
+    there.abort();
 }
 
 async fn carry(
-    mut from: impl io::AsyncRead + Unpin,
-    mut to: impl io::AsyncWrite + Unpin,
-    states: Arc<watch::Receiver<State>>,
+    from: impl io::AsyncRead + Unpin,
+    to: impl io::AsyncWrite + Unpin,
+    states: watch::Receiver<State>,
+    direction: Direction,
 ) {
-    use io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let (under_way, arriving) = mpsc::channel(UNDER_WAY);
+    let hear = hear(from, under_way, states.clone(), direction);
+    // Once nobody listens any more, what is said need not be heard either.
+    let mut deliver = std::pin::pin!(deliver(arriving, to, states));
+    tokio::select! {
+        () = hear => deliver.await,
+        () = &mut deliver => {}
+    }
+}
 
-    let mut states = watch::Receiver::clone(&states);
+async fn hear(
+    mut from: impl io::AsyncRead + Unpin,
+    under_way: mpsc::Sender<(Instant, Vec<u8>)>,
+    states: watch::Receiver<State>,
+    direction: Direction,
+) {
     let mut bytes = vec![0; 64 * 1024];
+    let mut last_due = Instant::now();
     loop {
         let read = match from.read(&mut bytes).await {
-            Ok(0) | Err(_) => break,
+            Ok(0) | Err(_) => return,
             Ok(read) => read,
         };
-        if states.wait_for(|now| *now != State::Cut).await.is_err() {
-            break;
+        let delays = states.borrow().delays;
+        let delay = match direction {
+            Direction::There => delays.there,
+            Direction::Back => delays.back,
+        };
+        last_due = last_due.max(Instant::now() + delay);
+        if under_way.send((last_due, bytes[..read].to_vec())).await.is_err() {
+            return;
         }
-        if to.write_all(&bytes[..read]).await.is_err() {
+    }
+}
+
+async fn deliver(
+    mut arriving: mpsc::Receiver<(Instant, Vec<u8>)>,
+    mut to: impl io::AsyncWrite + Unpin,
+    mut states: watch::Receiver<State>,
+) {
+    while let Some((due, chunk)) = arriving.recv().await {
+        tokio::time::sleep_until(due).await;
+        let passes = states.wait_for(|now| now.passage != Passage::Cut).await.is_ok();
+        if !passes || to.write_all(&chunk).await.is_err() {
             break;
         }
     }
     // Whoever hears nothing more may be gone already.
     let _ = to.shutdown().await;
+}
+
+#[tokio::test]
+async fn what_is_said_over_a_slow_line_arrives_so_much_later_and_in_order() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let line = Line::to(listener.local_addr().unwrap());
+    let mut caller = TcpStream::connect(line.address).await.unwrap();
+    let (mut callee, _) = listener.accept().await.unwrap();
+    let mut heard = [0; 2];
+    line.slow(Delays {
+        there: Duration::from_millis(300),
+        back: Duration::ZERO,
+    });
+    let said = Instant::now();
+    caller.write_all(b"a").await.unwrap();
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    line.mend();
+    caller.write_all(b"b").await.unwrap();
+    callee.read_exact(&mut heard).await.unwrap();
+    assert!(said.elapsed() >= Duration::from_millis(300));
+    assert_eq!(&heard, b"ab");
+    line.slow(Delays::each_way(Duration::from_millis(100)));
+    let said = Instant::now();
+    caller.write_all(b"c").await.unwrap();
+    callee.read_exact(&mut heard[..1]).await.unwrap();
+    callee.write_all(b"d").await.unwrap();
+    caller.read_exact(&mut heard[1..]).await.unwrap();
+    assert!(said.elapsed() >= Duration::from_millis(200));
+    assert_eq!(&heard, b"cd");
+    drop(caller);
+    assert_eq!(callee.read(&mut heard).await.unwrap(), 0, "the end arrives too");
 }

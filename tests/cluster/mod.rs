@@ -4,4 +4,5 @@
 mod line;
 mod nodes;
 mod shared;
+mod slow;
 mod stale;

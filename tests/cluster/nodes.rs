@@ -1,22 +1,29 @@
 //! Hosts on a database of their own, and a simulator.
 
-use std::time::{Duration, Instant};
+use std::{
+    ffi::OsString,
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
 
 use arcadia::simulator::{Options, Rules, Simulator};
 use reqwest::Method;
 use serde_json::{Value, json};
 
+use super::line::Line;
 use crate::support::{
     host::Host,
     postgres::{self, Server},
     simulator::Control,
 };
 
-const SCRIPTED: &[u8] = include_bytes!("../../steps-wasm/examples/components/scripted.wasm");
+pub const SCRIPTED: &[u8] = include_bytes!("../../steps-wasm/examples/components/scripted.wasm");
 
 /// Short enough to wait for.
 pub const LEASE: Duration = Duration::from_secs(3);
 const HEARTBEAT: Duration = Duration::from_millis(400);
+/// What a host exits with that has lost its lease.
+pub const LEASE_LOST: Option<i32> = Some(8);
 /// What is soon on a machine that is busy with other tests.
 pub const SOON: Duration = Duration::from_secs(30);
 
@@ -37,16 +44,7 @@ impl Place {
 
     pub async fn with_lease(lease: Duration) -> Option<Place> {
         let server = postgres::shared()?;
-        let simulator = Simulator::start(Options {
-            rules: Rules {
-                activation_ms: 300,
-                delete_ms: 200,
-                ..Rules::default()
-            },
-            ..Options::default()
-        })
-        .await
-        .unwrap();
+        let simulator = quick_simulator().await;
         Some(Place {
             database: server.database(),
             server,
@@ -64,6 +62,16 @@ impl Place {
 
     /// Its ways to the database and to the cloud lead through something.
     pub async fn host_by(&mut self, database: &str, cloud: &str) -> Host {
+        self.host_in(database, cloud, Vec::new()).await
+    }
+
+    /// With these variables in its environment too.
+    pub async fn host_in(
+        &mut self,
+        database: &str,
+        cloud: &str,
+        environment: Vec<(&'static str, OsString)>,
+    ) -> Host {
         let arguments = [
             "--database".to_owned(),
             database.to_owned(),
@@ -72,7 +80,7 @@ impl Place {
             "--heartbeat-ms".to_owned(),
             HEARTBEAT.as_millis().to_string(),
         ];
-        let host = Host::start_with(cloud, &arguments, self.token.clone()).await;
+        let host = Host::start_in(cloud, &arguments, self.token.clone(), environment).await;
         if self.token.is_none() {
             self.token = Some(host.token());
             host.upload(SCRIPTED).await;
@@ -81,8 +89,12 @@ impl Place {
     }
 
     pub fn sql(&self, statement: &str) -> String {
-        let name = self.database.rsplit('/').next().unwrap_or_default();
-        self.server.sql(name, statement)
+        self.server.sql(self.name(), statement)
+    }
+
+    /// Of the database.
+    pub fn name(&self) -> &str {
+        self.database.rsplit('/').next().unwrap_or_default()
     }
 
     /// The host that owns the saga, and the saga's fence.
@@ -94,6 +106,34 @@ impl Place {
         let journal = self.control.journal().await;
         journal.iter().filter(|entry| entry.method == "POST").count()
     }
+}
+
+/// Things of it are done soon.
+pub async fn quick_simulator() -> Simulator {
+    let options = Options {
+        rules: Rules {
+            activation_ms: 300,
+            delete_ms: 200,
+            snapshot_ms: 300,
+            rate_per_minute: 1_000_000,
+            rate_per_hour: 10_000_000,
+            ..Rules::default()
+        },
+        ..Options::default()
+    };
+    Simulator::start(options).await.unwrap()
+}
+
+pub fn address_of(url: &str) -> SocketAddr {
+    let url = reqwest::Url::parse(url).unwrap();
+    SocketAddr::new(url.host_str().unwrap().parse().unwrap(), url.port().unwrap())
+}
+
+/// The same address, over a line.
+pub fn by(url: &str, line: &Line) -> String {
+    let mut url = reqwest::Url::parse(url).unwrap();
+    url.set_port(Some(line.address.port())).unwrap();
+    url.to_string().trim_end_matches('/').to_owned()
 }
 
 pub async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
@@ -127,7 +167,11 @@ pub fn droplet(name: &str) -> Value {
 
 pub async fn all_rest(host: &Host, sagas: &[String], status: &str) {
     for saga in sagas {
-        assert_eq!(host.rest_of(saga).await, status, "{saga}");
+        let rest = host.rest_of(saga).await;
+        if rest != status {
+            let events = host.get(&format!("/v1/sagas/{saga}/events?limit=200")).await;
+            panic!("saga {saga} is {rest}, not {status}: {events}");
+        }
     }
 }
 

@@ -4,22 +4,8 @@ use std::time::{Duration, Instant};
 
 use super::{
     line::Line,
-    nodes::{LEASE, Place, SOON, droplet, naps, until},
+    nodes::{LEASE, LEASE_LOST, Place, SOON, address_of, by, droplet, naps, until},
 };
-
-/// What a host exits with that has lost its lease.
-const LEASE_LOST: Option<i32> = Some(8);
-
-fn address_of(url: &str) -> std::net::SocketAddr {
-    let url = reqwest::Url::parse(url).unwrap();
-    std::net::SocketAddr::new(url.host_str().unwrap().parse().unwrap(), url.port().unwrap())
-}
-
-fn by(url: &str, line: &Line) -> String {
-    let mut url = reqwest::Url::parse(url).unwrap();
-    url.set_port(Some(line.address.port())).unwrap();
-    url.to_string().trim_end_matches('/').to_owned()
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_host_that_stood_still_past_its_lease_writes_nothing_and_ends() {

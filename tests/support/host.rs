@@ -81,7 +81,7 @@ impl Host {
         std::fs::write(&credential, secret).unwrap();
         // A budget that a quick test doesn't meet; the budget has tests of its own.
         let text = format!(
-            "[services.digitalocean]\nbase_url = {:?}\ncredential_file = {credential:?}\nper_minute = 100000\nper_hour = 1000000\n\
+            "[services.digitalocean]\nbase_url = {:?}\norigin = \"simulator\"\ncredential_file = {credential:?}\nper_minute = 100000\nper_hour = 1000000\n\
              [[services.digitalocean.allow]]\nmethods = [\"GET\", \"POST\", \"DELETE\"]\npath_prefixes = [\"/v2\"]\n",
             cloud
         );

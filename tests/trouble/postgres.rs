@@ -227,6 +227,11 @@ async fn deadlock(session: &mut PgConnection) {
         .await
         .unwrap();
     loop {
+        // What a transaction has seen of the activity it sees again, unless it forgets that.
+        run("select pg_stat_clear_snapshot()")
+            .execute(&mut *transaction)
+            .await
+            .unwrap();
         let waiting: i64 = sqlx::query_scalar(
             "select count(*) from pg_stat_activity where usename = 'app' and wait_event_type = 'Lock'",
         )

@@ -12,6 +12,8 @@
 //! # Where the id of the credential's account is read: an id means something only within one account. Without it, another
 //! # account behind the credential goes unnoticed.
 //! identity = { path = "/v2/account", pointers = ["/account/team/uuid", "/account/uuid"] }
+//! # Where hosts of one database reach the service at different addresses, each by a gateway of its own: what all of them call it.
+//! # origin = "digitalocean"
 //!
 //! # The most that any step may be granted; what isn't listed is denied.
 //! [[services.digitalocean.allow]]
@@ -141,6 +143,7 @@ struct Entry {
     per_minute: u32,
     per_hour: u32,
     identity: Option<IdentityProbe>,
+    origin: Option<String>,
     #[serde(default)]
     allow: Vec<Allow>,
 }
@@ -200,7 +203,7 @@ impl Entry {
             per_minute: self.per_minute,
             per_hour: self.per_hour,
             identity: self.identity,
-            origin: None,
+            origin: self.origin,
         })
     }
 }
@@ -239,6 +242,13 @@ mod tests {
             ..ServiceConfig::digitalocean(Some(Secret::new("t0k")))
         };
         assert_eq!(services, [expected]);
+    }
+
+    #[test]
+    fn a_service_at_several_addresses_may_have_one_name() {
+        let named = example().replace("# origin", "origin");
+        let services = ServiceConfig::from_toml(&named, |_| Some("t".to_owned())).unwrap();
+        assert_eq!(services[0].origin.as_deref(), Some("digitalocean"));
     }
 
     #[test]

@@ -13,9 +13,11 @@ use sqlx::{
 
 use super::{
     connection::{Connection, Link, in_time},
+    error::is_about_data,
     round::json,
     statement::{Dialect, Statement},
     value::{Row, Value},
+    write::{EVENTS, EVENTS_AND_COMMIT},
 };
 
 /// Takes SQLite's write lock at once: a transaction that becomes a writer later may fail for it.
@@ -30,6 +32,12 @@ static ROLLBACK: Statement = Statement::new("rollback");
 static MARKED: Statement = Statement::new(
     "update commit_marks set number = ?, at_ms = floor(extract(epoch from clock_timestamp()) * 1000)::bigint
      where writer = ?",
+);
+/// The same, and what [`EVENTS_AND_COMMIT`] finds.
+static MARKED_WITH_EVENTS: Statement = Statement::new(
+    "update commit_marks set number = ?, at_ms = floor(extract(epoch from clock_timestamp()) * 1000)::bigint
+     from (select set_config('arcadia.events', ?, true) as events) as kept
+     where writer = ? and kept.events is not null",
 );
 static ONE_CHANGE: Statement = Statement::new("savepoint one_change");
 static ROLLBACK_TO_IT: Statement = Statement::new("rollback to one_change");
@@ -146,6 +154,38 @@ impl Batch {
             Ok(_) => Ok(Ended::Durable),
             Err(Stopped { statement, error }) if statement == commit => Ok(Ended::InCommit(error)),
             Err(Stopped { error, .. }) => Err(error),
+        }
+    }
+
+    /// The same, with these events behind everything else.
+    pub(super) async fn commit_with<T: Serialize>(
+        mut self,
+        connection: &mut Connection,
+        events: &[T],
+    ) -> Result<Ended, sqlx::Error> {
+        let mark = match &connection.mark {
+            Some(mark) if !events.is_empty() => mark,
+            Some(_) | None => {
+                self.add_for(&EVENTS, events);
+                return self.commit(connection).await;
+            }
+        };
+        let values = vec![mark.number.into(), json(events).into(), (&*mark.writer).into()];
+        self.add_with(&MARKED_WITH_EVENTS, values);
+        self.run(connection).await?;
+        connection.busy = true;
+        let Link::Postgres(held) = &mut connection.link else {
+            unreachable!("only a server's transactions are marked")
+        };
+        let ended = in_time(sqlx::raw_sql(EVENTS_AND_COMMIT).execute(&mut **held)).await;
+        match ended {
+            Ok(_) => {
+                connection.busy = false;
+                Ok(Ended::Durable)
+            }
+            // The server has said so, and that nothing was committed.
+            Err(error) if is_about_data(&error) => Err(error),
+            Err(error) => Ok(Ended::InCommit(error)),
         }
     }
 

@@ -62,8 +62,7 @@ async fn apply_together(
             applied[index] = Some(answer);
         }
     }
-    pending.add_for(&EVENTS, &events);
-    pending.commit(writer).await
+    pending.commit_with(writer, &events).await
 }
 
 async fn apply_apart(

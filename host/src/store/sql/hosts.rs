@@ -133,8 +133,12 @@ async fn lose_those_that_ran_out(
     host: HostId,
     now_ms: i64,
 ) -> Result<(), sqlx::Error> {
+    // One whose row another host is at is left to that one.
     let run_out = sql!(
-        "update hosts set lost_ms = ?1 where lost_ms is null and lease_until_ms <= ?1 and id <> ?2 returning id"
+        "update hosts set lost_ms = ?1 where id in (
+            select one.id from hosts as one
+            where one.lost_ms is null and one.lease_until_ms <= ?1 and one.id <> ?2 {lock skip: one}
+         ) returning id"
     )
     .bind(now_ms)
     .bind(host.to_string())

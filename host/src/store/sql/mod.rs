@@ -69,6 +69,8 @@ pub struct SqlStore {
     /// Every write of this process goes through one connection.
     writer: Writer,
     readers: Readers,
+    /// Of a store that several hosts share: a connection for heartbeats alone, which wait for nothing else that this host does.
+    beats: Option<Readers>,
     plans: Plans,
 }
 
@@ -148,7 +150,16 @@ impl Store for SqlStore {
     }
 
     async fn heartbeat(&self, host: HostId, calling: &[SagaId], lease_ms: i64) -> Result<Beat, StoreError> {
-        write!(self, connection => hosts::heartbeat(connection, host, calling, lease_ms, &self.clock))
+        let Some(beats) = &self.beats else {
+            return write!(self, connection => hosts::heartbeat(connection, host, calling, lease_ms, &self.clock));
+        };
+        // Each statement by itself: a row that others look at is locked for no longer than the server takes.
+        let mut connection = beats.lend().await?;
+        match hosts::heartbeat(&mut connection, host, calling, lease_ms, &self.clock).await {
+            Ok(beat) => Ok(beat),
+            Err(Fault::Database(error)) => Err(store_error(error)),
+            Err(Fault::Store(error)) => Err(error),
+        }
     }
 
     async fn leave(&self, host: HostId) -> Result<(), StoreError> {

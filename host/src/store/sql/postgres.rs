@@ -10,7 +10,7 @@ use std::{
 };
 
 use sqlx::{
-    ConnectOptions as _, Executor as _, PgConnection,
+    ConnectOptions as _, Executor as _, PgConnection, PgPool,
     migrate::Migrator,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
@@ -32,7 +32,7 @@ static MIGRATIONS: Migrator = sqlx::migrate!("../migrations/postgres");
 
 const OLDEST_VERSION: i64 = 15;
 const READERS: u32 = 8;
-const READER_WITHIN: Duration = Duration::from_secs(10);
+const CONNECTION_WITHIN: Duration = Duration::from_secs(10);
 const SETTLE_PAUSE: Duration = Duration::from_millis(200);
 /// Marks of writers that have been gone for so long are forgotten: a week.
 const FORGET_MARKS_MS: i64 = 7 * 86_400_000;
@@ -86,19 +86,16 @@ pub(super) async fn open(url: &str) -> Result<SqlStore, StoreError> {
     let now_ms = clock.now_ms();
     let installation = installation(&mut connection, now_ms).await?;
     server.enter(&mut connection, now_ms).await.map_err(store_error)?;
-    let readers = PgPoolOptions::new()
-        .max_connections(READERS)
-        .acquire_timeout(READER_WITHIN)
-        .after_connect(|connection, _| {
-            Box::pin(async move { connection.execute(SETTINGS).await.map(|_| ()) })
-        })
-        .connect_lazy_with(server.options.clone());
+    // The next heartbeat comes soon: it is as good as a question whether the connection is still there.
+    let beats = server.pool(1, |pool| pool.test_before_acquire(false));
+    let readers = server.pool(READERS, |pool| pool);
     Ok(SqlStore {
         clock,
         installation,
         is_shared: true,
         writer: Writer::new(Source::Postgres(server), connection),
         readers: Readers::Postgres(readers),
+        beats: Some(Readers::Postgres(beats)),
         plans: Plans::default(),
     })
 }
@@ -149,6 +146,17 @@ impl Server {
             Ok(connection)
         })
         .await
+    }
+
+    /// Connections that are made when they are needed.
+    fn pool(&self, most: u32, options: impl FnOnce(PgPoolOptions) -> PgPoolOptions) -> PgPool {
+        let pool = PgPoolOptions::new()
+            .max_connections(most)
+            .acquire_timeout(CONNECTION_WITHIN)
+            .after_connect(|connection, _| {
+                Box::pin(async move { connection.execute(SETTINGS).await.map(|_| ()) })
+            });
+        options(pool).connect_lazy_with(self.options.clone())
     }
 
     /// From now on this writer's row is there to be read with a lock.

@@ -93,6 +93,7 @@ async fn open_locked(path: &Path, file: File) -> Result<SqlStore, StoreError> {
         is_shared: false,
         writer: Writer::new(Source::Sqlite(file), connection),
         readers: Readers::Sqlite(readers),
+        beats: None,
         plans: Plans::default(),
     })
 }

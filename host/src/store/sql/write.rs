@@ -127,27 +127,40 @@ static ANSWERED: Statement = Statement::new(
     where http_journal.id = answers.id and http_journal.state = 'open'",
 );
 
-/// On PostgreSQL the ids are taken from one row, which stays locked until the commit: an event shows only once all with smaller
-/// ids do. So this is the last statement before it.
+/// PostgreSQL's way to write events, from a JSON array: their ids are taken from one row, which stays locked until the commit, so
+/// that an event shows only once all with smaller ids do.
+macro_rules! events_from {
+    ($json:literal) => {
+        concat!(
+            "with added as materialized (
+                select row_number() over (order by place) as number, saga, at, kind, actor, step, phase, detail
+                from rows from (
+                    jsonb_to_recordset(",
+            $json,
+            "::jsonb) as (saga text, at bigint, kind text, actor text, step bigint, phase text, detail text)
+                ) with ordinality as added(saga, at, kind, actor, step, phase, detail, place)
+            ), head as (
+                update event_head set last_id = last_id + (select count(*) from added)
+                returning last_id - (select count(*) from added) as before_id
+            )
+            insert into saga_events (id, saga_id, at_ms, kind, actor, step, phase, detail)
+            select head.before_id + added.number, saga, at, kind, actor, step, phase, detail from added cross join head"
+        )
+    };
+}
+
 pub(super) static EVENTS: Statement = Statement::differing(
     "
     insert into saga_events (saga_id, at_ms, kind, actor, step, phase, detail)
     select saga, at, kind, actor, step, phase, detail
     from {rows added: saga text, at bigint, kind text, actor text, step bigint, phase text, detail text}",
-    "
-    with added as materialized (
-        select row_number() over (order by place) as number, saga, at, kind, actor, step, phase, detail
-        from rows from (
-            jsonb_to_recordset(?1::jsonb)
-                as (saga text, at bigint, kind text, actor text, step bigint, phase text, detail text)
-        ) with ordinality as added(saga, at, kind, actor, step, phase, detail, place)
-    ), head as (
-        update event_head set last_id = last_id + (select count(*) from added)
-        returning last_id - (select count(*) from added) as before_id
-    )
-    insert into saga_events (id, saga_id, at_ms, kind, actor, step, phase, detail)
-    select head.before_id + added.number, saga, at, kind, actor, step, phase, detail from added cross join head",
+    events_from!("?1"),
 );
+
+/// On PostgreSQL, the end of a transaction whose events wait in a setting of it: one message, so that nobody has to wait for that one
+/// row for as long as a slow host, or one that stands still, takes to send the next.
+pub(super) const EVENTS_AND_COMMIT: &str =
+    concat!(events_from!("current_setting('arcadia.events')"), "; commit");
 
 /// At most twelve statements, whatever the number of rows; events are written apart, at the end. A saga that is advanced has
 /// been read under the same lock: every row is there.
