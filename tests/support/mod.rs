@@ -1,6 +1,7 @@
 //! What several topics need to talk to the servers under test.
 
 pub mod around;
+pub mod clock;
 pub mod counting;
 pub mod disk;
 pub mod host;

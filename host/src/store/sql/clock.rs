@@ -18,9 +18,19 @@ pub(super) struct DatabaseClock {
 }
 
 impl DatabaseClock {
-    /// At this machine's time.
-    pub(super) fn start() -> DatabaseClock {
-        DatabaseClock::of(Clock::start())
+    /// At this machine's time, and no earlier than what a file already knows: a machine whose clock was set back meanwhile must
+    /// neither write times before those of earlier events, nor keep what sleeps waiting for the difference.
+    pub(super) fn start(newest_ms: i64) -> DatabaseClock {
+        let machine = Clock::start();
+        let behind_ms = newest_ms.saturating_sub(machine.now_ms());
+        if behind_ms <= 0 {
+            return DatabaseClock::of(machine);
+        }
+        tracing::warn!(
+            behind_ms,
+            "the machine's clock is behind the newest time in the database: time goes on from there"
+        );
+        DatabaseClock::of(Clock::at(newest_ms))
     }
 
     /// At what the server's clock says.
@@ -59,4 +69,19 @@ async fn server_ms(connection: &mut Connection) -> Result<i64, sqlx::Error> {
         .one(connection)
         .await?;
     row.try_get(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_knows_a_later_time_than_the_machine_is_believed() {
+        let machine_ms = Clock::start().now_ms();
+        let hour_ms = 3_600_000;
+        let back = DatabaseClock::start(machine_ms + hour_ms).now_ms();
+        assert!((machine_ms + hour_ms..machine_ms + hour_ms + 60_000).contains(&back));
+        let on = DatabaseClock::start(machine_ms - hour_ms).now_ms();
+        assert!((machine_ms..machine_ms + 60_000).contains(&on));
+    }
 }

@@ -16,7 +16,7 @@ use super::{
     SqlStore,
     batch::{Batch, Ended},
     clock::DatabaseClock,
-    connection::{Connection, Readers},
+    connection::{Connection, Readers, sql},
     error::{DiskTrouble, commit_error, store_error, trouble},
     hosts::lose_all,
     installation,
@@ -66,14 +66,15 @@ pub(super) async fn open(path: &Path) -> Result<SqlStore, StoreError> {
 }
 
 async fn open_locked(path: &Path, file: File) -> Result<SqlStore, StoreError> {
-    let clock = DatabaseClock::start();
-    let now_ms = clock.now_ms();
     let mut connection = SqliteConnection::connect_with(&file.options)
         .await
         .map_err(|error| cannot_open(path, error))?;
     check_settings(&mut connection).await?;
     MIGRATIONS.run(&mut connection).await.map_err(migrate_error)?;
     let mut connection = Connection::from(connection);
+    let newest_ms = newest_ms(&mut connection).await.map_err(store_error)?;
+    let clock = DatabaseClock::start(newest_ms);
+    let now_ms = clock.now_ms();
     let installation = installation(&mut connection, now_ms).await?;
     alone(&mut connection, now_ms).await?;
     let readers = SqlitePoolOptions::new()
@@ -96,6 +97,19 @@ async fn open_locked(path: &Path, file: File) -> Result<SqlStore, StoreError> {
         beats: None,
         plans: Plans::default(),
     })
+}
+
+/// The latest time that the file knows to have been.
+async fn newest_ms(connection: &mut Connection) -> Result<i64, sqlx::Error> {
+    let row = sql!(
+        "select max(
+            coalesce((select at_ms from saga_events order by id desc limit 1), 0),
+            coalesce((select max(max(seen_ms, coalesce(lost_ms, 0))) from hosts), 0)
+         )"
+    )
+    .one(connection)
+    .await?;
+    row.try_get(0)
 }
 
 /// No other host that the file knows lives any more.
