@@ -1,7 +1,12 @@
 //! A line between two processes, which can be cut or slowed, and which can keep whoever calls waiting.
 
-use std::{net::SocketAddr, sync::Mutex, time::Duration};
+use std::{
+    net::SocketAddr,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
+use jiff::Timestamp;
 use tokio::{
     io::{self, AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpSocket, TcpStream},
@@ -46,18 +51,28 @@ impl Delays {
     }
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 enum Direction {
-    There,
+    There(Arc<Mutex<Vec<Said>>>),
     Back,
 }
 
+/// The beginning of what a caller has said on one call, and when it began.
+#[derive(Debug, Clone)]
+pub struct Said {
+    pub at_ms: i64,
+    pub bytes: Vec<u8>,
+}
+
+/// Enough for a request that changes something.
+const REMEMBERED: usize = 16 * 1024;
 /// Chunks that may be under way in one direction of one call.
 const UNDER_WAY: usize = 1_024;
 
 pub struct Line {
     pub address: SocketAddr,
     state: watch::Sender<State>,
+    said: Arc<Mutex<Vec<Said>>>,
     /// Calls that keep the line busy.
     crowd: Mutex<Vec<TcpStream>>,
     _answering: JoinHandle<()>,
@@ -76,6 +91,8 @@ impl Line {
         });
         let mut now = state.subscribe();
         let states = state.clone();
+        let said = Arc::<Mutex<Vec<Said>>>::default();
+        let remember = said.clone();
         let answering = tokio::spawn(async move {
             loop {
                 if now.wait_for(|now| now.passage != Passage::Busy).await.is_err() {
@@ -86,10 +103,10 @@ impl Line {
                     _ = now.changed() => continue,
                 };
                 let Ok((caller, _)) = caller else { return };
-                let states = states.subscribe();
+                let (states, said) = (states.subscribe(), remember.clone());
                 tokio::spawn(async move {
                     if let Ok(callee) = TcpStream::connect(target).await {
-                        talk(caller, callee, states).await;
+                        talk(caller, callee, states, said).await;
                     }
                 });
             }
@@ -97,9 +114,15 @@ impl Line {
         Line {
             address,
             state,
+            said,
             crowd: Mutex::default(),
             _answering: answering,
         }
+    }
+
+    /// One of each call, in the order in which they began to say something.
+    pub fn said(&self) -> Vec<Said> {
+        self.said.lock().unwrap().clone()
     }
 
     pub fn cut(&self) {
@@ -132,13 +155,18 @@ impl Line {
     }
 }
 
-async fn talk(caller: TcpStream, callee: TcpStream, states: watch::Receiver<State>) {
+async fn talk(
+    caller: TcpStream,
+    callee: TcpStream,
+    states: watch::Receiver<State>,
+    said: Arc<Mutex<Vec<Said>>>,
+) {
     for end in [&caller, &callee] {
         end.set_nodelay(true).unwrap();
     }
     let (caller_says, caller_hears) = caller.into_split();
     let (callee_says, callee_hears) = callee.into_split();
-    let there = carry(caller_says, callee_hears, states.clone(), Direction::There);
+    let there = carry(caller_says, callee_hears, states.clone(), Direction::There(said));
     let there = tokio::spawn(there);
     carry(callee_says, caller_hears, states, Direction::Back).await;
     there.abort();
@@ -168,14 +196,18 @@ async fn hear(
 ) {
     let mut bytes = vec![0; 64 * 1024];
     let mut last_due = Instant::now();
+    let mut place = None;
     loop {
         let read = match from.read(&mut bytes).await {
             Ok(0) | Err(_) => return,
             Ok(read) => read,
         };
         let delays = states.borrow().delays;
-        let delay = match direction {
-            Direction::There => delays.there,
+        let delay = match &direction {
+            Direction::There(said) => {
+                remember(said, &mut place, &bytes[..read]);
+                delays.there
+            }
             Direction::Back => delays.back,
         };
         last_due = last_due.max(Instant::now() + delay);
@@ -183,6 +215,21 @@ async fn hear(
             return;
         }
     }
+}
+
+/// `place`: of the call, once it has said something.
+fn remember(said: &Mutex<Vec<Said>>, place: &mut Option<usize>, bytes: &[u8]) {
+    let mut said = said.lock().unwrap();
+    let place = *place.get_or_insert_with(|| {
+        said.push(Said {
+            at_ms: Timestamp::now().as_millisecond(),
+            bytes: Vec::new(),
+        });
+        said.len() - 1
+    });
+    let of_call = &mut said[place].bytes;
+    let room = REMEMBERED.saturating_sub(of_call.len());
+    of_call.extend_from_slice(&bytes[..bytes.len().min(room)]);
 }
 
 async fn deliver(
