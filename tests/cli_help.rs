@@ -48,6 +48,7 @@ const COMMANDS: &[&str] = &[
     "inventory show",
     "findings",
     "hosts",
+    "doctor",
     "service",
     "service list",
     "service pause",

@@ -30,6 +30,7 @@ mod cluster;
 mod compile_apart;
 mod components_lock;
 mod crash;
+mod doctor;
 mod droplets;
 mod engine;
 mod faults;

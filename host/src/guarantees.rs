@@ -55,6 +55,7 @@
 //! | A database that takes no writes accepts nothing: 503 with a time to ask again, and sagas go on once it does | `trouble::disk::on_a_full_disk_nothing_is_accepted_and_sagas_go_on_once_there_is_room`, `trouble::disk::on_a_disk_that_became_read_only_nothing_is_accepted_and_sagas_go_on_once_it_can_be_written` |
 //! | A failed fsync ends the process before anything is answered that rests on it | `trouble::disk::a_failed_fsync_of_whatever_is_written_ends_the_process_before_it_is_answered` |
 //! | Rows that make no sense stop their own saga, loudly, and no other | `trouble::rows` |
+//! | Looking for what is wrong (`arcadia doctor`) changes nothing of a database, and keeps no host from working | `doctor::trace` |
 //! | A second host on one SQLite file is refused | `trouble::disk::a_second_host_on_the_same_file_is_refused_and_the_first_goes_on` |
 //!
 //! # What no engine can close

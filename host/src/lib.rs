@@ -2,7 +2,7 @@
 //!
 //! | module | owns | never |
 //! |---|---|---|
-//! | [`cli`] | the commands; those that start no server talk to one through its HTTP API alone | the engine, store or steps directly, but to start a server |
+//! | [`cli`] | the commands; those that start no server talk to one through its HTTP API alone | the engine, store or steps directly, but to start a server, or to look at a database |
 //! | [`saga`] | the pure core and the words everybody uses: plan, state, events, the one transition function | I/O, clocks, randomness |
 //! | [`guarantees`] | what is guaranteed, what is not, and which test shows it | code |
 //! | [`simulator`] | a DigitalOcean that misbehaves on demand: real HTTP, state, faults, holds, a journal | the rest of the crate |

@@ -4,7 +4,7 @@ mod catalogue;
 mod contract;
 mod cut;
 mod differential;
-mod fixture;
+pub mod fixture;
 mod generator;
 mod holds;
 mod inventory;

@@ -130,6 +130,39 @@ impl Server {
         self.control(&["restart", "-w", "-m", mode]);
     }
 
+    /// From now on this user is asked for a password. The server is restarted.
+    pub fn ask_for_password(&self, user: &str) {
+        let file = self.folder.join("data/pg_hba.conf");
+        let rules = fs::read_to_string(&file).unwrap();
+        fs::write(
+            &file,
+            format!("host all {user} 127.0.0.1/32 scram-sha-256\n{rules}"),
+        )
+        .unwrap();
+        self.restart("fast");
+    }
+
+    /// Restarted as one that follows a primary (there is none) and takes no writes.
+    pub fn become_standby(&self) {
+        fs::write(self.folder.join("data/standby.signal"), "").unwrap();
+        self.restart("fast");
+    }
+
+    /// Everything in a database, as statements that make it.
+    pub fn dump(&self, database: &str) -> String {
+        let output = Command::new(self.programs.join("pg_dump"))
+            .args(["--inserts", "-d"])
+            .arg(self.url(database))
+            .output()
+            .unwrap();
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{database}: {errors}");
+        let text = String::from_utf8(output.stdout).unwrap();
+        // Newer versions put a random word into the first and the last line.
+        let lines = text.lines().filter(|line| !line.starts_with('\\'));
+        lines.map(|line| format!("{line}\n")).collect()
+    }
+
     /// The address of a new, empty database.
     pub fn database(&self) -> String {
         let name = format!("test_{}", self.databases.fetch_add(1, Ordering::Relaxed));
@@ -186,7 +219,7 @@ fn janitor(programs: &Path, folder: &Path) -> Child {
         .unwrap()
 }
 
-fn is_root() -> bool {
+pub fn is_root() -> bool {
     let me = Command::new("id").arg("-u").output().unwrap();
     me.stdout == b"0\n"
 }

@@ -15,7 +15,8 @@ Exit codes:
   5  the watched saga needs attention: somebody must retry or abandon it
   6  the watched saga was abandoned: it may have left things behind
   7  the time given with --timeout is over, and the saga goes on
-  8  the host has lost its lease on a database that it shares: others go on with its sagas; start it again";
+  8  the host has lost its lease on a database that it shares: others go on with its sagas; start it again
+  9  `arcadia doctor` found a problem";
 
 /// How a command ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,6 +30,7 @@ pub enum Exit {
     Abandoned,
     StillGoing,
     LeaseLost,
+    ProblemFound,
 }
 
 impl Exit {
@@ -43,6 +45,7 @@ impl Exit {
             Exit::Abandoned => 6,
             Exit::StillGoing => 7,
             Exit::LeaseLost => 8,
+            Exit::ProblemFound => 9,
         }
     }
 
@@ -75,7 +78,10 @@ mod tests {
     fn every_way_to_end_has_its_own_exit_code_and_a_line_in_the_help() {
         let codes: BTreeSet<u8> = Status::ALL.map(|status| Exit::of(status).code()).into();
         assert_eq!(codes, BTreeSet::from([0, 3, 4, 5, 6, 7]));
-        for code in codes.into_iter().chain([1, 2, Exit::LeaseLost.code()]) {
+        for code in codes
+            .into_iter()
+            .chain([1, 2, Exit::LeaseLost.code(), Exit::ProblemFound.code()])
+        {
             assert!(
                 EXIT_CODES.contains(&format!("\n  {code}  ")),
                 "{code} isn't documented"

@@ -1,5 +1,5 @@
 //! The command line. Commands talk to a server through its HTTP API; only `serve`, `dev`, `demo` and `simulate` start one, and
-//! `token reset-admin` works on a data folder without one.
+//! `token reset-admin` works on a data folder without one, and `doctor` on a database.
 //!
 //! Answers go to standard output, everything else to standard error. Exit codes: [`exit`].
 
@@ -8,6 +8,7 @@ mod compile;
 mod connection;
 mod data_folder;
 mod demo;
+mod doctor;
 mod droplet;
 pub mod exit;
 mod failure;
@@ -94,6 +95,7 @@ enum Command {
     /// Who works on the database, and who did
     #[command(after_help = "Example:\n  arcadia hosts --json")]
     Hosts(host::Hosts),
+    Doctor(doctor::Doctor),
     /// Who may ask for how much
     #[command(subcommand)]
     Token(token::TokenCommand),
@@ -142,6 +144,7 @@ impl Command {
             Command::Findings(findings) => findings.run(connection).await,
             Command::Service(command) => command.run(connection).await,
             Command::Hosts(hosts) => hosts.run(connection).await,
+            Command::Doctor(doctor) => doctor.run(json).await,
             Command::Token(command) => command.run(connection).await,
         }
     }

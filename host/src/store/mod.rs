@@ -28,6 +28,7 @@ mod catalog;
 mod change;
 mod check;
 mod clock;
+pub mod doctor;
 mod durability;
 mod holds;
 mod hosts;
@@ -53,7 +54,10 @@ pub(crate) use durability::end_process;
 pub use holds::{HoldRow, HoldTarget};
 pub use hosts::{Beat, HostRow, Takeover};
 pub use memory::MemoryStore;
-pub use sql::SqlStore;
+pub use sql::{
+    SqlStore,
+    doctor::{examine_file, examine_server},
+};
 pub use tokens::{ADMIN, AddToken, HOST, NewToken, Revocation, RevokeToken, Scope, TokenMark, TokenRow};
 pub use view::{
     Cursor, EventRow, FindingRow, Header, LoadedSaga, LogRow, MAX_LOG_ROWS, NewLog, Page, ProvisionedRow,

@@ -8,7 +8,11 @@ use super::failed;
 use crate::{
     cli::failure::CliError,
     engine::{LeaseOptions, Store},
-    store::SqlStore,
+    store::{
+        SqlStore,
+        doctor::{Depth, Examination},
+        examine_file, examine_server,
+    },
 };
 
 /// Which database.
@@ -105,6 +109,19 @@ impl Database {
             Database::Postgres(url) => match SqlStore::postgres(&url.0).await {
                 Ok(store) => Ok(Arc::new(store)),
                 Err(error) => Err(failed("can't open the database", &error)),
+            },
+        }
+    }
+    /// Looks at it, and changes nothing. `file`: where a SQLite database is.
+    pub async fn examine(self, file: &Path, depth: Depth) -> Result<Examination, CliError> {
+        match self {
+            Database::File => Ok(examine_file(file, depth).await),
+            Database::Postgres(url) => match examine_server(&url.0, depth).await {
+                Ok(examination) => Ok(examination),
+                Err(error) => Err(CliError::usage(
+                    error.to_string(),
+                    "check --database and ARCADIA_DATABASE",
+                )),
             },
         }
     }

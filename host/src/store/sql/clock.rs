@@ -64,7 +64,7 @@ impl DatabaseClock {
     }
 }
 
-async fn server_ms(connection: &mut Connection) -> Result<i64, sqlx::Error> {
+pub(super) async fn server_ms(connection: &mut Connection) -> Result<i64, sqlx::Error> {
     let row = sql!("select floor(extract(epoch from clock_timestamp()) * 1000)::bigint")
         .one(connection)
         .await?;

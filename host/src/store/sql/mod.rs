@@ -14,6 +14,7 @@
 //! | `holds`, `watches` | what is paused; watches over ended sagas |
 //! | `row`, `record` | rows as they are written and as they are read |
 //! | `plans` | plans in memory |
+//! | `doctor` | looking at a database without changing it |
 
 mod approval;
 mod batch;
@@ -21,6 +22,7 @@ mod catalog;
 mod clock;
 mod commit;
 mod connection;
+pub mod doctor;
 mod error;
 mod holds;
 mod hosts;

@@ -28,10 +28,10 @@ use super::{
 };
 use crate::store::StoreError;
 
-static MIGRATIONS: Migrator = sqlx::migrate!("../migrations/postgres");
+pub(super) static MIGRATIONS: Migrator = sqlx::migrate!("../migrations/postgres");
 
 const OLDEST_VERSION: i64 = 15;
-const READERS: u32 = 8;
+pub(super) const READERS: u32 = 8;
 const CONNECTION_WITHIN: Duration = Duration::from_secs(10);
 const SETTLE_PAUSE: Duration = Duration::from_millis(200);
 /// Marks of writers that have been gone for so long are forgotten: a week.
@@ -70,8 +70,7 @@ pub(super) struct Mark {
 }
 
 pub(super) async fn open(url: &str) -> Result<SqlStore, StoreError> {
-    let options = PgConnectOptions::from_str(url)
-        .map_err(|error| StoreError::Refused(format!("the database's URL can't be read: {error}")))?;
+    let options = options_of(url)?;
     let writer = format!("arcadia-{}", Uuid::new_v4());
     let server = Server {
         options: options.application_name(&writer),
@@ -98,6 +97,29 @@ pub(super) async fn open(url: &str) -> Result<SqlStore, StoreError> {
         beats: Some(Readers::Postgres(beats)),
         plans: Plans::default(),
     })
+}
+
+/// What a URL says. One in which a password isn't written as it must be is refused, before a part of it is taken for something
+/// that is shown.
+pub(super) fn options_of(url: &str) -> Result<PgConnectOptions, StoreError> {
+    let refused = |reason: &dyn std::fmt::Display| {
+        StoreError::Refused(format!(
+            "the database's URL can't be read: {reason}; write it like postgres://USER:PASSWORD@HOST/NAME"
+        ))
+    };
+    let rest = url
+        .strip_prefix("postgres://")
+        .or_else(|| url.strip_prefix("postgresql://"));
+    let rest = rest.ok_or_else(|| refused(&"it doesn't begin with postgres://"))?;
+    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    let (authority, rest) = rest.split_at(end);
+    let path = rest.split('?').next().unwrap_or_default();
+    if path.contains(['@', '#']) || (rest.contains('@') && !authority.contains('@')) {
+        return Err(refused(
+            &"a user or password with /, ?, # or @ in it has %2F, %3F, %23 or %40 there",
+        ));
+    }
+    PgConnectOptions::from_str(url).map_err(|error| refused(&error))
 }
 
 impl Server {
@@ -227,17 +249,19 @@ impl Server {
 
 /// What a server says about itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Found {
-    version: i64,
-    fsync: String,
-    synchronous_commit: String,
-    read_only: bool,
+pub(super) struct Found {
+    pub version: i64,
+    pub fsync: String,
+    pub synchronous_commit: String,
+    pub full_page_writes: String,
+    is_standby: bool,
 }
 
-async fn found(connection: &mut PgConnection) -> Result<Found, sqlx::Error> {
-    let (version, fsync, synchronous_commit, read_only) = sqlx::query_as(
+pub(super) async fn found(connection: &mut PgConnection) -> Result<Found, sqlx::Error> {
+    let (version, fsync, synchronous_commit, full_page_writes, is_standby) = sqlx::query_as(
         "select current_setting('server_version_num')::bigint / 10000, coalesce(current_setting('fsync', true), 'on'),
-            coalesce(current_setting('synchronous_commit', true), 'on'), pg_is_in_recovery()",
+            coalesce(current_setting('synchronous_commit', true), 'on'),
+            coalesce(current_setting('full_page_writes', true), 'on'), pg_is_in_recovery()",
     )
     .fetch_one(connection)
     .await?;
@@ -245,34 +269,45 @@ async fn found(connection: &mut PgConnection) -> Result<Found, sqlx::Error> {
         version,
         fsync,
         synchronous_commit,
-        read_only,
+        full_page_writes,
+        is_standby,
     })
 }
 
-/// Without these settings, a commit that was answered may be gone after a power cut.
-fn check(found: &Found) -> Result<(), StoreError> {
-    let refused = |text: String| Err(StoreError::Refused(text));
-    if found.version < OLDEST_VERSION {
-        return refused(format!(
-            "the database server is PostgreSQL {}, and only {OLDEST_VERSION} or later will do",
-            found.version
-        ));
+impl Found {
+    pub(super) fn version_refused(&self) -> Option<String> {
+        (self.version < OLDEST_VERSION).then(|| {
+            format!(
+                "the database server is PostgreSQL {}, and only {OLDEST_VERSION} or later will do",
+                self.version
+            )
+        })
     }
-    if found.read_only {
-        return refused("the database server is a standby that takes no writes; name its primary".to_owned());
-    }
-    for (setting, value) in [
-        ("fsync", &found.fsync),
-        ("synchronous_commit", &found.synchronous_commit),
-    ] {
-        if value == "off" {
-            return refused(format!(
-                "the database works with {setting} = off, which loses what was committed; set it to on, for the server, \
-                 the database and the user"
-            ));
+
+    /// Without these settings, a commit that was answered may be gone after a power cut, or there is none.
+    pub(super) fn settings_refused(&self) -> Option<String> {
+        if self.is_standby {
+            return Some(
+                "the database server is a standby that takes no writes; name its primary".to_owned(),
+            );
         }
+        let settings = [
+            ("fsync", &self.fsync),
+            ("synchronous_commit", &self.synchronous_commit),
+        ];
+        let (setting, _) = settings.into_iter().find(|(_, value)| *value == "off")?;
+        Some(format!(
+            "the database works with {setting} = off, which loses what was committed; set it to on, for the server, the \
+             database and the user"
+        ))
     }
-    Ok(())
+}
+
+fn check(found: &Found) -> Result<(), StoreError> {
+    match found.version_refused().or_else(|| found.settings_refused()) {
+        Some(text) => Err(StoreError::Refused(text)),
+        None => Ok(()),
+    }
 }
 
 #[cfg(test)]
@@ -285,7 +320,8 @@ mod tests {
             version: 15,
             fsync: "on".to_owned(),
             synchronous_commit: "remote_apply".to_owned(),
-            read_only: false,
+            full_page_writes: "on".to_owned(),
+            is_standby: false,
         };
         check(&good).unwrap();
         let off = || "off".to_owned();
@@ -313,7 +349,7 @@ mod tests {
             ),
             (
                 Found {
-                    read_only: true,
+                    is_standby: true,
                     ..good.clone()
                 },
                 "standby",
@@ -323,6 +359,32 @@ mod tests {
                 Err(StoreError::Refused(reason)) => assert!(reason.contains(text), "{reason}"),
                 other => panic!("{found:?}: {other:?}"),
             }
+        }
+    }
+
+    #[test]
+    fn a_url_with_a_password_that_is_taken_for_something_else_is_refused_without_showing_it() {
+        for wrong in [
+            "postgres://arcadia:secret/word@host/arcadia",
+            "postgres://arcadia:12/secret@host/arcadia",
+            "postgres://arcadia:12?secret@host/arcadia",
+            "postgres://arcadia:12#secret@host/arcadia",
+            "postgres://arcadia:a@12/secret@host/arcadia",
+            "arcadia:secret@host",
+            "secret",
+        ] {
+            match options_of(wrong) {
+                Err(StoreError::Refused(reason)) => assert!(!reason.contains("secret"), "{reason}"),
+                other => panic!("{wrong}: {other:?}"),
+            }
+        }
+        for right in [
+            "postgres://arcadia:12%2Fsecret%40@host:5433/arcadia?sslmode=require",
+            "postgres://host/arcadia",
+            "postgres://a@host/arcadia?application_name=me@here",
+            "postgresql:///arcadia?host=/run/postgresql",
+        ] {
+            options_of(right).unwrap();
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Opening the file: one host at a time, known settings, the newest schema.
 
 use std::{
+    fmt,
     fs::{File as LockFile, TryLockError},
     path::{Path, PathBuf},
     time::Duration,
@@ -25,7 +26,7 @@ use super::{
 };
 use crate::store::StoreError;
 
-static MIGRATIONS: Migrator = sqlx::migrate!("../migrations/sqlite");
+pub(super) static MIGRATIONS: Migrator = sqlx::migrate!("../migrations/sqlite");
 
 const READERS: u32 = 4;
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -149,7 +150,7 @@ fn lock(path: &Path) -> Result<LockFile, StoreError> {
     }
 }
 
-fn base_options(path: &Path) -> SqliteConnectOptions {
+pub(super) fn base_options(path: &Path) -> SqliteConnectOptions {
     SqliteConnectOptions::new()
         .filename(path)
         .busy_timeout(BUSY_TIMEOUT)
@@ -169,22 +170,57 @@ fn writer_options(path: &Path) -> SqliteConnectOptions {
 /// A setting that was asked for is not always one that is in force: a file system without shared memory has no WAL, and
 /// the library may be built to ignore others. Without these, a commit that was answered may be gone after a power cut.
 async fn check_settings(connection: &mut SqliteConnection) -> Result<(), StoreError> {
-    let (journal_mode, synchronous, foreign_keys): (String, i64, i64) = sqlx::query_as(
-        "select journal_mode, synchronous, foreign_keys
-         from pragma_journal_mode, pragma_synchronous, pragma_foreign_keys",
-    )
-    .fetch_one(connection)
-    .await
-    .map_err(store_error)?;
-    let found =
-        format!("journal_mode={journal_mode}, synchronous={synchronous}, foreign_keys={foreign_keys}");
-    if found == WANTED_SETTINGS {
-        Ok(())
-    } else {
-        Err(StoreError::Refused(format!(
-            "the database works with {found}, but only {WANTED_SETTINGS} keeps what was promised; put it on a local \
-             file system"
-        )))
+    match Settings::of(connection).await.map_err(store_error)?.refused() {
+        None => Ok(()),
+        Some(text) => Err(StoreError::Refused(text)),
+    }
+}
+
+/// What is in force on a connection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Settings {
+    pub journal_mode: String,
+    synchronous: i64,
+    foreign_keys: i64,
+}
+
+impl fmt::Display for Settings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Settings {
+            journal_mode,
+            synchronous,
+            foreign_keys,
+        } = self;
+        write!(
+            f,
+            "journal_mode={journal_mode}, synchronous={synchronous}, foreign_keys={foreign_keys}"
+        )
+    }
+}
+
+impl Settings {
+    pub(super) async fn of(connection: &mut SqliteConnection) -> Result<Settings, sqlx::Error> {
+        let (journal_mode, synchronous, foreign_keys) = sqlx::query_as(
+            "select journal_mode, synchronous, foreign_keys
+             from pragma_journal_mode, pragma_synchronous, pragma_foreign_keys",
+        )
+        .fetch_one(connection)
+        .await?;
+        Ok(Settings {
+            journal_mode,
+            synchronous,
+            foreign_keys,
+        })
+    }
+
+    pub(super) fn refused(&self) -> Option<String> {
+        let found = self.to_string();
+        (found != WANTED_SETTINGS).then(|| {
+            format!(
+                "the database works with {found}, but only {WANTED_SETTINGS} keeps what was promised; put it on a local file \
+                 system"
+            )
+        })
     }
 }
 

@@ -94,6 +94,15 @@ pub(super) async fn due_watches(
     Ok(rows.iter().filter_map(read).collect())
 }
 
+/// An error names one that isn't.
+pub(super) async fn all_readable(connection: &mut Connection) -> Result<(), StoreError> {
+    let rows = sql!("select * from saga_watches").all(connection).await;
+    for row in rows.map_err(store_error)? {
+        record(&row).map_err(|error| corrupt("a watch", &error))?;
+    }
+    Ok(())
+}
+
 fn record(row: &Row) -> Result<(SagaId, Watch), sqlx::Error> {
     let nonsense = |reason: String| sqlx::Error::Decode(reason.into());
     let saga: &str = row.try_get("saga_id")?;
