@@ -12,10 +12,16 @@ use arcadia::{
     engine::{Asked, Verb, VerbError},
     saga::{IllegalEvent, Phase, Status},
     simulator::Rules,
+    store::Change,
 };
+use async_trait::async_trait;
 use serde_json::{Value, json};
 
-use crate::support::{counting::Counting, stand::Stand};
+use crate::support::{
+    around::{Around, Wrapped},
+    counting::Counting,
+    stand::Stand,
+};
 
 fn noop(name: &str) -> Value {
     json!({ "name": name, "component": "noop" })
@@ -248,4 +254,46 @@ async fn a_step_in_c_is_run_and_compensated() {
             .iter()
             .all(|(_, key, _)| key != "greeting")
     );
+}
+
+/// Fences the first end of a step, and then can't be read twice.
+struct Stumbling {
+    fenced: AtomicU64,
+    unreadable: AtomicU64,
+}
+
+#[async_trait]
+impl Around for Stumbling {
+    fn fences(&self, changes: &[Change]) -> bool {
+        let ends_a_step = changes.iter().any(|change| match change {
+            Change::Advance(advance) => advance.events.iter().any(|event| event.kind == "step-done"),
+            _ => false,
+        });
+        ends_a_step && self.fenced.fetch_add(1, Ordering::SeqCst) == 0
+    }
+
+    fn is_unreadable(&self) -> bool {
+        self.fenced.load(Ordering::SeqCst) > 0 && self.unreadable.fetch_add(1, Ordering::SeqCst) < 2
+    }
+
+    async fn before(&self, _: &'static str) {}
+
+    async fn after(&self, _: &'static str) {}
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_end_of_a_call_that_is_fenced_while_the_saga_can_t_be_read_is_stored_once_it_can() {
+    let stand = Stand::with(Rules::default(), |store| {
+        let stumbling = Stumbling {
+            fenced: AtomicU64::new(0),
+            unreadable: AtomicU64::new(0),
+        };
+        Wrapped::of(Arc::new(store), stumbling)
+    })
+    .await;
+    let nap = json!([{ "again": { "after_ms": 50, "times": 1 } }, { "done": {} }]);
+    let saga = stand
+        .start(json!([scripted("a", nap, json!([]))]), json!({}))
+        .await;
+    assert_eq!(stand.rest(saga).await.status, Status::Completed);
 }

@@ -20,6 +20,16 @@ pub trait Around: Send + Sync + 'static {
         store.now_ms()
     }
 
+    /// These changes are answered as fenced, and go no further.
+    fn fences(&self, _: &[Change]) -> bool {
+        false
+    }
+
+    /// No saga can be loaded now.
+    fn is_unreadable(&self) -> bool {
+        false
+    }
+
     async fn before(&self, call: &'static str);
 
     async fn after(&self, call: &'static str);
@@ -47,6 +57,9 @@ impl<A: Around> Store for Wrapped<A> {
     }
 
     async fn commit(&self, changes: Vec<Change>) -> Result<Vec<Applied>, StoreError> {
+        if self.around.fences(&changes) {
+            return Ok(vec![Applied::Fenced; changes.len()]);
+        }
         self.around.before("commit").await;
         let answer = self.inner.commit(changes).await;
         self.around.after("commit").await;
@@ -140,6 +153,9 @@ impl<A: Around> Store for Wrapped<A> {
     }
 
     async fn load(&self, saga: SagaId) -> Result<Option<LoadedSaga>, StoreError> {
+        if self.around.is_unreadable() {
+            return Err(StoreError::Unavailable("not now".into()));
+        }
         self.inner.load(saga).await
     }
 

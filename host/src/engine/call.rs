@@ -264,11 +264,18 @@ impl Engine {
                     ended = broken("not-saved", reason);
                     continue;
                 }
-                Err(AdvanceError::Fenced) => {
-                    if self.reload(live).await {
+                Err(AdvanceError::Fenced) => match self.reload(live).await {
+                    Ok(true) => continue,
+                    Ok(false) => {}
+                    Err(_) if self.lease.is_lost() => return,
+                    Err(error) => {
+                        tracing::warn!(%saga, %error, "the saga can't be read, and what a step brought can't be stored yet");
+                        drop(entry);
+                        self.tell_unreadable(saga, &error).await;
+                        tokio::time::sleep(STORE_AGAIN).await;
                         continue;
                     }
-                }
+                },
                 Ok(()) => drop(live.calling.remove(&(step, phase))),
                 Err(error @ (AdvanceError::Refused(_) | AdvanceError::Turned | AdvanceError::Failed(_))) => {
                     tracing::error!(%saga, step, %error, "the end of a call does not fit the saga");

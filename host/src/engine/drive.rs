@@ -220,29 +220,23 @@ impl Engine {
     }
 
     /// Reads the saga anew, after `Fenced` or once its owner has changed. Calls that were begun under another fence than its present one
-    /// are ended: what they bring counts no more. False: it is another host's.
-    pub(super) async fn reload(&self, live: &mut Live) -> bool {
-        match self.store.load(live.saga.id).await {
-            Ok(Some(loaded)) => {
-                let fresh = Live::loaded(loaded);
-                if fresh.fence == live.fence {
-                    live.saga = fresh.saga;
-                    live.context = fresh.context;
-                } else {
-                    let before = std::mem::replace(live, fresh);
-                    before
-                        .calling
-                        .values()
-                        .for_each(|calling| calling.cut.notify_one());
-                }
-                live.fence.owner == self.host
-            }
-            Ok(None) => false,
-            Err(error) => {
-                tracing::error!(saga = %live.saga.id, %error, "the saga can't be read");
-                false
-            }
+    /// are ended: what they bring counts no more. False: it is another host's. After an error everything is as it was.
+    pub(super) async fn reload(&self, live: &mut Live) -> Result<bool, StoreError> {
+        let Some(loaded) = self.store.load(live.saga.id).await? else {
+            return Ok(false);
+        };
+        let fresh = Live::loaded(loaded);
+        if fresh.fence == live.fence {
+            live.saga = fresh.saga;
+            live.context = fresh.context;
+        } else {
+            let before = std::mem::replace(live, fresh);
+            before
+                .calling
+                .values()
+                .for_each(|calling| calling.cut.notify_one());
         }
+        Ok(live.fence.owner == self.host)
     }
 
     /// Carries out what the saga wants: starts what is due, sets timers for what isn't, ends what is no longer wanted.

@@ -140,11 +140,16 @@ impl Engine {
         let Ok(mut entry) = self.open(saga).await else {
             return;
         };
-        if let Some(live) = entry.live.as_mut()
-            && !self.reload(live).await
-        {
-            tracing::info!(%saga, "another host has taken the saga");
-            self.table.give_up(saga, &mut entry);
+        let Some(live) = entry.live.as_mut() else { return };
+        match self.reload(live).await {
+            Ok(true) => {}
+            Ok(false) => {
+                tracing::info!(%saga, "another host has taken the saga");
+                self.table.give_up(saga, &mut entry);
+            }
+            Err(error) => {
+                tracing::warn!(%saga, %error, "a saga that another host has taken can't be read; the next heartbeat names it again")
+            }
         }
     }
 

@@ -81,13 +81,13 @@ impl Engine {
                 };
                 saga::apply(&live.saga, event.clone(), moment)?;
                 self.store.take(live.saga.id, self.host).await?;
-                self.reload(live).await;
+                self.reload(live).await?;
             }
             result = self.advance(live, event.clone(), with()).await;
             if !matches!(result, Err(AdvanceError::Fenced)) {
                 break;
             }
-            self.reload(live).await;
+            self.reload(live).await?;
         }
         result.map_err(|error| match error {
             AdvanceError::Refused(refused) => VerbError::Refused(refused),
