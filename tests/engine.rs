@@ -12,7 +12,7 @@ use arcadia::{
     engine::{Asked, Verb, VerbError},
     saga::{IllegalEvent, Phase, Status},
     simulator::Rules,
-    store::Change,
+    store::{Applied, Change, StoreError},
 };
 use async_trait::async_trait;
 use serde_json::{Value, json};
@@ -264,12 +264,13 @@ struct Stumbling {
 
 #[async_trait]
 impl Around for Stumbling {
-    fn fences(&self, changes: &[Change]) -> bool {
+    fn instead(&self, changes: &[Change]) -> Option<Result<Vec<Applied>, StoreError>> {
         let ends_a_step = changes.iter().any(|change| match change {
             Change::Advance(advance) => advance.events.iter().any(|event| event.kind == "step-done"),
             _ => false,
         });
-        ends_a_step && self.fenced.fetch_add(1, Ordering::SeqCst) == 0
+        let fenced = ends_a_step && self.fenced.fetch_add(1, Ordering::SeqCst) == 0;
+        fenced.then(|| Ok(vec![Applied::Fenced; changes.len()]))
     }
 
     fn is_unreadable(&self) -> bool {
@@ -296,4 +297,49 @@ async fn the_end_of_a_call_that_is_fenced_while_the_saga_can_t_be_read_is_stored
         .start(json!([scripted("a", nap, json!([]))]), json!({}))
         .await;
     assert_eq!(stand.rest(saga).await.status, Status::Completed);
+}
+
+/// Takes no checkpoint for so many times.
+struct Unwilling {
+    times: AtomicU64,
+}
+
+#[async_trait]
+impl Around for Unwilling {
+    fn instead(&self, changes: &[Change]) -> Option<Result<Vec<Applied>, StoreError>> {
+        let is_checkpoint = changes
+            .iter()
+            .any(|change| matches!(change, Change::Checkpoint(_)));
+        let refuses = is_checkpoint
+            && self
+                .times
+                .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1))
+                .is_ok();
+        refuses.then(|| Err(StoreError::Unavailable("not now".into())))
+    }
+
+    async fn before(&self, _: &'static str) {}
+
+    async fn after(&self, _: &'static str) {}
+}
+
+/// More often than a step has attempts.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_can_t_keep_what_a_step_says_costs_the_step_no_attempt() {
+    let stand = Stand::with(Rules::default(), |store| {
+        Wrapped::of(
+            Arc::new(store),
+            Unwilling {
+                times: AtomicU64::new(4),
+            },
+        )
+    })
+    .await;
+    let keeps = json!([{ "set": { "a": [1] } }, { "checkpoint": {} }, { "done": {} }]);
+    let saga = stand
+        .start(json!([scripted("a", keeps, json!([]))]), json!({}))
+        .await;
+    assert_eq!(stand.rest(saga).await.status, Status::Completed);
+    let steps = stand.engine().store().steps(saga).await.unwrap();
+    assert_eq!(steps[0].attempt, 1);
 }

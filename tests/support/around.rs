@@ -20,9 +20,9 @@ pub trait Around: Send + Sync + 'static {
         store.now_ms()
     }
 
-    /// These changes are answered as fenced, and go no further.
-    fn fences(&self, _: &[Change]) -> bool {
-        false
+    /// What these changes are answered at once, and go no further.
+    fn instead(&self, _: &[Change]) -> Option<Result<Vec<Applied>, StoreError>> {
+        None
     }
 
     /// No saga can be loaded now.
@@ -57,8 +57,8 @@ impl<A: Around> Store for Wrapped<A> {
     }
 
     async fn commit(&self, changes: Vec<Change>) -> Result<Vec<Applied>, StoreError> {
-        if self.around.fences(&changes) {
-            return Ok(vec![Applied::Fenced; changes.len()]);
+        if let Some(answer) = self.around.instead(&changes) {
+            return answer;
         }
         self.around.before("commit").await;
         let answer = self.inner.commit(changes).await;

@@ -27,7 +27,7 @@ use crate::{
         ResourceKey, SagaId, StepIndex, StepState, Work, Writes, effect_of, id,
     },
     step::{Call, CallHost, Ended, LogLine, Prior, Recorded, Unsaved},
-    store::{Applied, Change, Checkpoint, Fence, NewLog},
+    store::{Applied, Change, Checkpoint, Fence, NewLog, StoreError},
 };
 
 /// Between two tries to store what a call brought, while the database is away.
@@ -164,7 +164,9 @@ impl Engine {
         let pinned = match self.catalog.pinned(&digest).await {
             Ok(pinned) => pinned,
             // Says nothing about the step: it costs it nothing.
-            Err(error @ CatalogError::NotNow { .. }) => return starved("unavailable", error.to_string()),
+            Err(error @ (CatalogError::NotNow { .. } | CatalogError::Store(StoreError::Unavailable(_)))) => {
+                return starved("unavailable", error.to_string());
+            }
             Err(error) => return broken("component-unavailable", error.to_string()),
         };
         let grants = match self.catalog.granted(&digest) {
@@ -384,7 +386,7 @@ impl CallHost for CallContext {
         {
             Ok(Applied::Done) => {}
             Ok(Applied::Fenced | Applied::Turned | Applied::Duplicate { .. }) => return Err(Unsaved::Fenced),
-            Ok(Applied::Failed(reason)) => return Err(Unsaved::Unavailable(reason)),
+            Ok(Applied::Failed(reason)) => return Err(Unsaved::Rejected(reason)),
             Err(error) => return Err(Unsaved::Unavailable(error.to_string())),
         }
         if let Ok(mut entry) = self.engine.open(self.saga).await
@@ -418,7 +420,7 @@ impl CallHost for CallContext {
             account: self.account(&key.provider),
             ..key
         };
-        let unavailable = |error: crate::store::StoreError| Unsaved::Unavailable(error.to_string());
+        let unavailable = |error: StoreError| Unsaved::Unavailable(error.to_string());
         let mut row = self.engine.store.resource(&key).await.map_err(unavailable)?;
         if let (None, Some(before)) = (&row, key.without_account()) {
             row = self.engine.store.resource(&before).await.map_err(unavailable)?;

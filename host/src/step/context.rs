@@ -64,7 +64,11 @@ impl Host for GuestState {
                 call.fenced = true;
                 Err(ContextError::Fenced)
             }
-            Err(Unsaved::Unavailable(why)) => Err(ContextError::Unavailable(why)),
+            Err(Unsaved::Unavailable(why)) => {
+                call.starved = true;
+                Err(ContextError::Unavailable(why))
+            }
+            Err(Unsaved::Rejected(why)) => Err(ContextError::Unavailable(why)),
         })
     }
 }

@@ -92,7 +92,10 @@ pub trait CallHost: Send + Sync + 'static {
 pub enum Unsaved {
     /// This host no longer owns the saga.
     Fenced,
+    /// The database can't now: says nothing about the step, and costs it nothing.
     Unavailable(String),
+    /// The database won't take it.
+    Rejected(String),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

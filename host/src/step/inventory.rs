@@ -55,7 +55,11 @@ impl Host for GuestState {
                 call.fenced = true;
                 Err(InventoryError::Fenced)
             }
-            Err(Unsaved::Unavailable(why)) => Err(InventoryError::Unavailable(why)),
+            Err(Unsaved::Unavailable(why)) => {
+                call.starved = true;
+                Err(InventoryError::Unavailable(why))
+            }
+            Err(Unsaved::Rejected(why)) => Err(InventoryError::Unavailable(why)),
         })
     }
 
