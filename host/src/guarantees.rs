@@ -46,6 +46,11 @@
 //! | A host sends nothing once its lease has no margin, and ends once it is lost | `cluster::stale`, `several_hosts::a_host_without_its_database_sends_nothing_more_and_another_makes_no_second_droplet` |
 //! | The sagas of a host that dies go on within its lease and a few seconds; of one that is told to end, at once | `cluster::shared::a_killed_hosts_sagas_go_on_within_its_lease_and_a_few_seconds`, `cluster::shared::a_host_that_is_asked_to_end_hands_over_at_once_and_exits_with_0` |
 //! | An answer that comes to a host which is no longer the owner is kept, and acted on | `several_hosts::a_saga_taken_with_its_request_on_the_wire_hears_of_the_answer_and_makes_no_second_droplet`, `several_hosts::an_answer_that_comes_after_the_sagas_end_has_its_droplet_undone` |
+//! | A slow host, or one that stands still in the middle of a commit, holds up no other | `cluster::slow` |
+//! | The clocks of the machines may jump: leases and timers go by the database's, or by what SQLite's file knows | `cluster::clock` |
+//! | All of it at once, for as long as you like | `cluster::chaos`, `kills` |
+//! | A host that is added does its share; one that is taken away takes nothing along | `several_hosts::a_second_host_adds_its_own_calls_to_those_of_the_first`, `cluster::shared` |
+//! | What several hosts do at the same moment is done once | `store::together` |
 //! | SQLite, PostgreSQL and the model answer and hold the same | `store::differential`, `store::contract` |
 //!
 //! # The database in trouble
@@ -54,6 +59,8 @@
 //! |---|---|
 //! | A database that takes no writes accepts nothing: 503 with a time to ask again, and sagas go on once it does | `trouble::disk::on_a_full_disk_nothing_is_accepted_and_sagas_go_on_once_there_is_room`, `trouble::disk::on_a_disk_that_became_read_only_nothing_is_accepted_and_sagas_go_on_once_it_can_be_written` |
 //! | A failed fsync ends the process before anything is answered that rests on it | `trouble::disk::a_failed_fsync_of_whatever_is_written_ends_the_process_before_it_is_answered` |
+//! | A server that restarts, has no session left, gives statements up or rolls them back costs a saga time, and no attempt | `trouble::postgres`, `engine::a_database_that_can_t_keep_what_a_step_says_costs_the_step_no_attempt` |
+//! | A commit whose connection broke is settled before anything is answered | `store::cut` |
 //! | Rows that make no sense stop their own saga, loudly, and no other | `trouble::rows` |
 //! | Looking for what is wrong (`arcadia doctor`) changes nothing of a database, and keeps no host from working | `doctor::trace` |
 //! | A second host on one SQLite file is refused | `trouble::disk::a_second_host_on_the_same_file_is_refused_and_the_first_goes_on` |

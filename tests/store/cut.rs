@@ -118,12 +118,15 @@ async fn talk(
         if one[0] == b'P' && second == b"commit" {
             commits.insert(first.to_vec());
         }
-        if one[0] != b'B' || !commits.contains(second) {
+        // At the end of a text with other statements, or by itself, with a message that asks for the answer.
+        let is_at_end = one[0] == b'Q' && first.ends_with(b"; commit");
+        let is_alone = one[0] == b'B' && commits.contains(second);
+        if !is_at_end && !is_alone {
             server.write_all(&one).await?;
             continue;
         }
         let mut commit = one;
-        while commit[commit.len() - 5] != b'S' || commit[commit.len() - 4..] != [0, 0, 0, 4] {
+        while is_alone && (commit[commit.len() - 5] != b'S' || commit[commit.len() - 4..] != [0, 0, 0, 4]) {
             commit.extend(message(&mut says, true).await?);
         }
         let (cut, late_ms) = throw(dice);

@@ -14,7 +14,7 @@ use arcadia::{
     },
     saga::{Json, Kind, SagaId},
     simulator::{Options, Rules, Simulator},
-    step::Runtime,
+    step::{Runtime, RuntimeOptions},
     store::{SagaRow, SqlStore, Store, StoreError},
 };
 use serde_json::{Value, json};
@@ -153,6 +153,18 @@ pub async fn peer_on(
     watching: WatchOptions,
     lease: LeaseOptions,
 ) -> Arc<Engine> {
+    peer_with(runtime::options(), store, simulator, rules, watching, lease).await
+}
+
+/// With a runtime of its own.
+pub async fn peer_with(
+    runtime: RuntimeOptions,
+    store: Arc<dyn Store>,
+    simulator: &Simulator,
+    rules: &Rules,
+    watching: WatchOptions,
+    lease: LeaseOptions,
+) -> Arc<Engine> {
     arcadia::cloud::install_crypto();
     let shipped = ServiceConfig::digitalocean(Some(Secret::new("sim-token")));
     let provider = Rules::default();
@@ -162,7 +174,7 @@ pub async fn peer_on(
         per_hour: shipped.per_hour + rules.rate_per_hour.saturating_sub(provider.rate_per_hour),
         ..shipped
     };
-    let runtime = Runtime::new(runtime::options()).unwrap();
+    let runtime = Runtime::new(runtime).unwrap();
     let mut built_in = BuiltIn::shipped();
     built_in
         .components
