@@ -131,7 +131,7 @@ impl Evidence {
         let began_ms = self.watch.as_ref().map_or(i64::MAX, |watch| watch.began_ms);
         let deleted = clear.clone().any(|record| {
             let intent = &record.intent;
-            intent.method == "DELETE" && intent.at_ms < began_ms
+            intent.method == "DELETE" && intent.phase == Phase::Compensate && intent.at_ms < began_ms
         });
         let promised = clear.any(|record| record.intent.method == "POST");
         let mut strays = self.events.iter().filter(|event| event.kind == "stray-seen");

@@ -2,7 +2,7 @@
 
 use digitalocean::{Created, read_created};
 use droplets::{
-    Absence, Cloud, Leaving, as_answer, cloud, id_of, look, next_look_ms, patience_ms, stop_reading,
+    Absence, Cloud, Leaving, PROVIDER, as_answer, cloud, id_of, look, next_look_ms, patience_ms, stop_reading,
 };
 use guest::{
     Effect, Host, HttpError, Invocation, Level, Outcome, Phase, Prior, Recorded, Settings, State, StepError,
@@ -151,7 +151,7 @@ impl Progress {
         }
     }
 
-    /// The context may hold another step's droplet: only the tag says whose it is.
+    /// The context may hold another step's droplet: only the tag says whose it is, the inventory's where the droplet is gone.
     fn add_if_tagged(
         &mut self,
         host: &dyn Host,
@@ -164,14 +164,20 @@ impl Progress {
             return Ok(());
         }
         let stop = |error| stop_reading(host, error, patience_ms(settings.poll_interval_ms(), call.polls));
-        if cloud
-            .get_droplet(id)
-            .map_err(stop)?
-            .is_some_and(|droplet| droplet.has_tag(&call.resource_tag))
-        {
-            let mut leaving = Leaving::new(id);
-            leaving.seen = true;
-            self.leaving.push(leaving);
+        match cloud.get_droplet(id).map_err(stop)? {
+            Some(droplet) if droplet.has_tag(&call.resource_tag) => {
+                let mut leaving = Leaving::new(id);
+                leaving.seen = true;
+                self.leaving.push(leaving);
+            }
+            Some(_) => {}
+            None => {
+                let row = host.resource(PROVIDER, "droplet", &id.to_string())?;
+                let is_own = |tag: &String| tag.eq_ignore_ascii_case(&call.resource_tag);
+                if row.is_some_and(|row| row.tags.iter().any(is_own)) {
+                    self.add(id);
+                }
+            }
         }
         Ok(())
     }

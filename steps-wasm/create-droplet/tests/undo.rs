@@ -184,6 +184,17 @@ fn a_checkpointed_droplet_that_no_listing_shows_is_deleted_by_its_tag() {
     assert_nothing_left(&host, &end);
 }
 
+/// Adopted, written down, and its host died; then it was never placed.
+#[test]
+fn the_row_of_an_adopted_droplet_that_is_gone_since_is_closed() {
+    let host = host().with_faults([on("POST", DROPLETS, What::LostAfter)]);
+    let done = fake::run(&host, run);
+    assert!(matches!(done, End::Done(_)), "{done:?}");
+    host.cloud.borrow_mut().droplets.clear();
+    let end = fake::compensate(&host, &unfinished(), compensate);
+    assert_nothing_left(&host, &end);
+}
+
 #[test]
 fn a_candidate_that_never_shows_its_tag_is_reported_not_deleted() {
     let host = host().with_cloud(|cloud| cloud.tag_lag_ms = u64::MAX / 2);
