@@ -387,3 +387,22 @@ async fn a_second_host_adds_its_own_calls_to_those_of_the_first() {
     assert!(one >= Duration::from_millis(12 / 2 * 400), "{one:?}");
     assert!(two < one.mul_f64(0.75), "one host: {one:?}, two: {two:?}");
 }
+
+/// The end of a call waits for a commit that is never answered.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_host_ends_without_waiting_for_calls_whose_end_can_t_be_stored() {
+    let place = Place::new().await;
+    let one = place.host().await;
+    let run = json!([{ "again": { "after_ms": 20, "times": 100_000 } }]);
+    let nap = json!({ "name": "nap", "component": "scripted", "params": { "run": run } });
+    let saga = started(&one.engine, json!([nap])).await;
+    until("it is under way", async || {
+        let steps = place.store.steps(saga).await.unwrap();
+        steps.first().is_some_and(|step| step.polls > 1)
+    })
+    .await;
+    one.cut.send_replace(true);
+    one.engine.lost().await;
+    let ended = one.engine.shutdown(Duration::from_secs(120));
+    assert!(tokio::time::timeout(Duration::from_secs(40), ended).await.is_ok());
+}

@@ -5,6 +5,7 @@ use std::{
     fs,
     path::Path,
     sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
 };
 
 use super::place::{Place, Said};
@@ -23,6 +24,7 @@ fn files(folder: &Path) -> BTreeMap<String, (Vec<u8>, std::time::SystemTime)> {
         .collect()
 }
 
+/// And lets it end.
 fn start_a_saga(host: &Host) {
     let steps = r#"[{"name":"one","component":"noop"}]"#;
     let noop = Path::new(env!("CARGO_MANIFEST_DIR")).join("../steps-wasm/examples/components/noop.wasm");
@@ -32,7 +34,11 @@ fn start_a_saga(host: &Host) {
         .output()
         .unwrap();
     assert!(pushed.status.success());
-    host.json(["saga", "start", "--kind", "test", "--steps", steps]);
+    let started = host.json(["saga", "start", "--kind", "test", "--steps", steps]);
+    let id = started["id"].as_str().unwrap();
+    while host.json(["saga", "show", id])["saga"]["status"] != "completed" {
+        std::thread::sleep(Duration::from_millis(20));
+    }
 }
 
 #[test]
